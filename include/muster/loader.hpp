@@ -1,0 +1,153 @@
+// Loader: samples in, batches of one proved shape out, decoded by many threads, in order.
+//
+//   source ─► probe ─► plan ─► decode(window) ─► resample ─► stages ─► write into slot ─► batch ─► consumer
+//
+// A sample is one task; tasks run on oneTBB and write into their own preallocated slot of a batch. While the
+// consumer works on a batch, the next `prefetch` are filled. No thread count, prefetch depth or timing changes
+// a byte.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "muster/batch.hpp"
+#include "muster/order.hpp"
+#include "muster/pipeline.hpp"
+#include "muster/report.hpp"
+#include "muster/source.hpp"
+#include "muster/spec.hpp"
+
+namespace muster {
+
+struct LoaderOptions {
+  // Behaviour: what the batches hold.
+  std::int64_t batch_size = 1;                     // rows per batch and rank
+  bool shuffle = false;                            // a fresh order for every epoch
+  std::uint64_t seed = 0;                          // of order, draws and substitutes
+  LastBatch last_batch = LastBatch::partial;       // when the size does not divide
+  OnError on_error = OnError::raise;               // SourceError, DecodeError and StageError; a ShapeError always raises
+
+  // Performance: never changes a byte.
+  int num_threads = 0;                             // workers; 0: one per core
+  int prefetch = 2;                                // batches filled ahead of the consumer, ≥ 1
+
+  // Behaviour, more of it.
+  std::optional<DType> dtype = {};                 // default: float32 if the pipeline makes floats, else uint8
+  Layout layout = Layout::nchw;
+  std::int64_t filler_label = -1;                  // label of rows with valid = 0
+  Shard shard = {};                                // which rank of how many this loader is
+  DecodeLimits limits = {};
+  Integrity integrity = Integrity::window;
+  std::shared_ptr<const Order> order = {};         // instead of `shuffle`; ids must be below the source's size
+
+  std::shared_ptr<Allocator> allocator = {};       // for the memory of batches; default: aligned heap memory
+};
+
+class Loader;
+
+/// The batches of one epoch: an input range, to be iterated once, by one thread. Move-only. Destroying it stops
+/// the epoch's work and waits only for reads and decodes in progress. Ranges of one loader are independent.
+class EpochRange {
+ public:
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+
+    iterator() = default;
+    Batch& operator*() const noexcept { return range_->batch_; }
+    Batch* operator->() const noexcept { return &range_->batch_; }
+    iterator& operator++() {
+      if (!range_->advance()) range_ = nullptr;
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.range_ == nullptr; }
+
+   private:
+    friend class EpochRange;
+    explicit iterator(EpochRange* range) : range_(range) {}
+    EpochRange* range_ = nullptr;
+  };
+
+  EpochRange(EpochRange&&) noexcept;
+  EpochRange& operator=(EpochRange&&) noexcept;
+  ~EpochRange();
+
+  /// Waits for the first batch; the range must stay where it is from here on. Advancing destroys the batch that
+  /// was current, unless it was moved out. Errors of workers rethrow here and in ++ (see OnError::raise).
+  iterator begin();
+  std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
+
+  /// The same without iterators: the next batch, or nothing after the last.
+  std::optional<Batch> next();
+
+  std::uint64_t epoch() const noexcept;
+  std::uint64_t num_batches() const noexcept;
+
+ private:
+  friend class Loader;
+  struct Impl;
+  explicit EpochRange(std::unique_ptr<Impl> impl);
+  bool advance();
+
+  std::unique_ptr<Impl> impl_;
+  Batch batch_;
+};
+
+/// Thread-safe: epochs may be iterated by several threads at once, each its own range. Batches and ranges may
+/// outlive the loader.
+class Loader {
+ public:
+  /// Takes a source by value. Throws ConfigError for options that do not fit together or with the source.
+  template <class S>
+    requires std::derived_from<std::remove_cvref_t<S>, Source>
+  Loader(S&& source, Pipeline pipeline, LoaderOptions options = {})
+      : Loader(std::shared_ptr<const Source>(std::make_shared<std::remove_cvref_t<S>>(std::forward<S>(source))),
+               std::move(pipeline), std::move(options)) {}
+  /// Shares a source.
+  Loader(std::shared_ptr<const Source> source, Pipeline pipeline, LoaderOptions options = {});
+  Loader(Loader&&) noexcept;
+  Loader& operator=(Loader&&) noexcept;
+  ~Loader();
+
+  /// The batches of epoch `epoch` ≥ 0; work starts at once.
+  EpochRange epoch(std::uint64_t epoch);
+
+  /// What every batch looks like; known before the first image is read.
+  BatchSpec spec() const noexcept;
+  /// States what the model expects; throws ShapeError that says which dimension disagrees and what to change.
+  void require(const InputSpec& expected) const;
+
+  /// Batches per epoch that this rank sees.
+  std::uint64_t num_batches() const noexcept;
+  /// Rows of an epoch, over all shards.
+  std::uint64_t num_rows() const noexcept;
+
+  /// Replays what happens to the sample of row `row` < num_rows() of an epoch; reads and probes it in the calling
+  /// thread. Errors throw.
+  Plan plan(std::uint64_t epoch, std::uint64_t row) const;
+  /// Replays the row's pixels, alone: a batch of one row. Errors throw, whatever on_error says.
+  Batch sample(std::uint64_t epoch, std::uint64_t row) const;
+
+  /// What was delivered so far by all epochs.
+  Report report() const;
+
+  const Source& source() const noexcept;
+  const Pipeline& pipeline() const noexcept;
+  const LoaderOptions& options() const noexcept;
+  /// Threads that work on samples; `num_threads` after its default.
+  int num_threads() const noexcept;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace muster
