@@ -1,0 +1,218 @@
+// The composed path gives the bytes of the naive one, for random pipelines on random sizes.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "naive.hpp"
+#include "pipeline/compose.hpp"
+#include "support.hpp"
+
+using namespace muster;
+using namespace muster::test;
+
+namespace {
+
+/// Draws what it inverts before it sees pixels.
+struct RandomInvert {
+  struct Params {
+    bool invert;
+    std::uint8_t mask;
+  };
+  ExtentResult output_extent(const Extent& in) const { return in; }
+  Params draw(Size, Rng& rng) const { return {rng.bernoulli(0.7), static_cast<std::uint8_t>(rng.uniform_int(1, 255))}; }
+  void apply(Image& image, const Params& params) const {
+    if (!params.invert) return;
+    for (std::size_t i = 0; i < image.size_bytes(); ++i) image.data()[i] ^= params.mask;
+  }
+};
+
+/// Works on pixels and draws as it goes; takes a row away.
+struct DropFirstRow {
+  ExtentResult output_extent(const Extent& in) const {
+    if (in.min.height < 2) return Refusal{"needs two rows", {1, in.min.width}};
+    return Extent{{in.min.height - 1, in.min.width}, {in.max.height - 1, in.max.width}};
+  }
+  Image operator()(Image image, Rng& rng) const {
+    Image out(image.view().crop({1, 0, image.height() - 1, image.width()}));
+    out.data()[0] = static_cast<std::uint8_t>(rng() & 0xffu);
+    return out;
+  }
+};
+
+Interpolation random_interpolation(Rng& rng) { return static_cast<Interpolation>(rng.uniform_int(0, 5)); }
+PadMode random_mode(Rng& rng) { return static_cast<PadMode>(rng.uniform_int(0, 3)); }
+Size random_size(Rng& rng, std::int64_t most) { return {rng.uniform_int(1, most), rng.uniform_int(1, most)}; }
+Fill random_fill(Rng& rng) {
+  const auto value = [&] { return static_cast<std::uint8_t>(rng.uniform_int(0, 255)); };
+  return rng.bernoulli(0.5) ? Fill{0} : Fill{value(), value(), value()};
+}
+Padding random_padding(Rng& rng) {
+  return {rng.uniform_int(0, 9), rng.uniform_int(0, 9), rng.uniform_int(0, 9), rng.uniform_int(0, 9)};
+}
+
+Stage random_stage(Rng& rng) {
+  switch (rng.uniform_int(0, 11)) {
+    case 0:
+      return RandomResizedCrop{.size = random_size(rng, 40), .interpolation = random_interpolation(rng)};
+    case 1:
+      return Resize{.size = rng.uniform_int(1, 40), .interpolation = random_interpolation(rng), .max_size = 64};
+    case 2:
+      return Resize{.size = random_size(rng, 40), .interpolation = random_interpolation(rng)};
+    case 3:
+      return CenterCrop{random_size(rng, 60)};
+    case 4:
+      return RandomCrop{.size = random_size(rng, 40),
+                        .padding = random_padding(rng),
+                        .pad_if_needed = true,
+                        .fill = random_fill(rng),
+                        .padding_mode = random_mode(rng)};
+    case 5:
+      return Pad{.padding = random_padding(rng), .fill = random_fill(rng), .padding_mode = random_mode(rng)};
+    case 6:
+      return PadTo{.size = random_size(rng, 50),
+                   .multiple = random_size(rng, 16),
+                   .fill = random_fill(rng),
+                   .padding_mode = random_mode(rng),
+                   .anchor = rng.bernoulli(0.5) ? Anchor::center : Anchor::top_left};
+    case 7:
+      return LetterBox{.size = random_size(rng, 50), .scale_up = rng.bernoulli(0.5), .fill = random_fill(rng)};
+    case 8:
+      return RandomVerticalFlip{};
+    case 9:
+      return RandomInvert{};
+    default:
+      return RandomHorizontalFlip{};
+  }
+}
+
+/// One to six random stages, then one that fixes the size.
+Pipeline random_pipeline(Rng& rng, Color color) {
+  std::vector<Stage> stages;
+  const std::int64_t num_stages = rng.uniform_int(1, 6);
+  for (std::int64_t i = 0; i < num_stages; ++i) stages.push_back(random_stage(rng));
+  if (rng.bernoulli(0.3)) {
+    stages.push_back(CenterCrop{{rng.uniform_int(2, 30), rng.uniform_int(1, 30)}});
+    stages.push_back(DropFirstRow{});
+  }
+  if (rng.bernoulli(0.5)) stages.push_back(RandomHorizontalFlip{.p = 1});
+  if (rng.bernoulli(0.5)) {
+    stages.push_back(CenterCrop{random_size(rng, 50)});
+  } else {
+    stages.push_back(RandomResizedCrop{.size = random_size(rng, 30), .interpolation = random_interpolation(rng)});
+  }
+  return Pipeline(std::move(stages), {.color = color});
+}
+
+}  // namespace
+
+TEST_CASE("compose: every random pipeline gives the bytes of running its stages one by one") {
+  int num_composed = 0;
+  int num_materialised = 0;
+  for (std::uint64_t trial = 0; trial < 1500; ++trial) {
+    CAPTURE(trial);
+    Rng rng(2024, 0, trial, Stream::synth);
+    const Color color = rng.bernoulli(0.8) ? Color::rgb : Color::grey;
+    const Pipeline pipeline = random_pipeline(rng, color);
+    Renderer renderer(pipeline);
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      const Size size = random_size(rng, rng.bernoulli(0.2) ? 3 : 70);
+      const Image image = noise_image(size, num_channels(color), rng());
+      const Plan plan = pipeline.plan(size, {.seed = 7, .epoch = static_cast<std::uint64_t>(repeat), .sample_id = trial});
+      CHECK(plan.output == pipeline.output_size());
+      const Image expected = run_naive(pipeline, plan, image);
+      const bool same = run_composed(renderer, pipeline, plan, image.view()) == expected;
+      if (!same) INFO(pipeline.to_json(plan));
+      CHECK(same);
+    }
+    num_composed += renderer.counts().num_composed > 0;
+    num_materialised += renderer.counts().num_materialised > 0;
+  }
+  CHECK(num_composed > 100);
+  CHECK(num_materialised > 100);
+}
+
+TEST_CASE("compose: the usual training and evaluation pipelines never materialise an image in between") {
+  for (const std::string& preset : Pipeline::preset_names()) {
+    CAPTURE(preset);
+    const Pipeline pipeline = Pipeline::preset(preset);
+    Renderer renderer(pipeline);
+    const Image image = noise_image({120, 90}, 3, 5);
+    std::vector<float> slot(static_cast<std::size_t>(3 * pipeline.output_size().height * pipeline.output_size().width));
+    for (std::uint64_t id = 0; id < 4; ++id) {
+      renderer.run(pipeline.plan(image.size(), {.seed = 1, .epoch = 0, .sample_id = id}), image.view(),
+                   {reinterpret_cast<std::byte*>(slot.data()), DType::float32, Layout::nchw});
+    }
+    CHECK(renderer.counts().num_composed == 4);
+    CHECK(renderer.counts().num_materialised == 0);
+  }
+}
+
+TEST_CASE("compose: a 1x65500 image passes imagenet-eval without its sixteen million columns being made") {
+  const Pipeline pipeline = Pipeline::preset("imagenet-eval");
+  Renderer renderer(pipeline, {.max_pixels = 100'000, .max_bytes = 1});
+  const Image image = noise_image({1, max_side}, 3, 9);
+  const Image out = run_composed(renderer, pipeline, pipeline.plan(image.size(), {}), image.view());
+  // Every output row shows the same single source row, in the middle of the image.
+  for (std::int64_t y = 1; y < out.height(); ++y) {
+    REQUIRE(std::equal(out.row(y), out.row(y) + out.stride_bytes(), out.row(0)));
+  }
+  CHECK(renderer.counts().num_materialised == 0);
+}
+
+TEST_CASE("compose: a materialised intermediate over max_pixels is a StageError, not an allocation") {
+  const Pipeline pipeline{Resize{.size = 256}, Pad{.padding = 1, .padding_mode = PadMode::edge}, CenterCrop{{224, 224}}};
+  Renderer renderer(pipeline);
+  const Image image = noise_image({1, 5000}, 3, 9);
+  const Plan plan = pipeline.plan(image.size(), {});
+  CHECK_THROWS_WITH_AS(run_composed(renderer, pipeline, plan, image.view()), doctest::Contains("max_pixels"), StageError);
+}
+
+TEST_CASE("compose: a view that shows only its border reads nothing") {
+  const Pipeline pipeline{Resize{.size = Size{4, 4}}, Pad{.padding = {9, 0, 0, 0}, .fill = {7}}, Resize{.size = Size{4, 13}},
+                          RandomCrop{.size = {4, 13}}};
+  View view = View::whole({4, 4});
+  CHECK(view.pad({9, 0, 0, 0}, {7}));
+  view.crop({0, 2, 4, 3});
+  CHECK(view.source.empty());
+  CHECK(view.canvas == Size{4, 3});
+  view.flip({.horizontal = true, .vertical = true});
+  CHECK(view.pad({1, 1, 1, 1}, {7}));
+  CHECK_FALSE(view.pad({1, 1, 1, 1}, {8}));
+  CHECK(view.canvas == Size{6, 5});
+}
+
+TEST_CASE("plan: the affine map and the window agree with the crop, the flip and the resize that were drawn") {
+  const Pipeline pipeline{RandomResizedCrop{.size = {20, 30}}, RandomHorizontalFlip{}};
+  for (std::uint64_t id = 0; id < 200; ++id) {
+    const Plan plan = pipeline.plan({90, 110}, {.seed = 3, .epoch = 1, .sample_id = id});
+    const Rect window = std::get<Crop>(*plan.stages[0].geometry.begin()).window;
+    CHECK(plan.window == window);
+    CHECK(plan.flip_horizontal == !plan.stages[1].geometry.empty());
+    const auto source_x = [&](double x) { return plan.output_to_source.x_scale * x + plan.output_to_source.x_offset; };
+    const auto left = static_cast<double>(window.x);
+    const auto right = static_cast<double>(window.x + window.width);
+    CHECK(source_x(0) == doctest::Approx(plan.flip_horizontal ? right : left));
+    CHECK(source_x(30) == doctest::Approx(plan.flip_horizontal ? left : right));
+  }
+}
+
+TEST_CASE("plan: the window of imagenet-eval is the part of the source that the crop shows") {
+  const Plan plan = Pipeline::preset("imagenet-eval").plan({512, 1024}, {});
+  // 512 -> 256, so the central 224 of 256 rows are the central 448 of 512.
+  CHECK(plan.window == Rect{32, 288, 448, 448});
+  CHECK(plan.output_to_source.y_scale == doctest::Approx(2));
+}
+
+TEST_CASE("plan: a sample looks the same whatever the pipeline did before to other samples") {
+  const Pipeline pipeline = Pipeline::preset("imagenet-train");
+  const SampleKey key{.seed = 42, .epoch = 3, .sample_id = 17};
+  const Plan first = pipeline.plan({375, 500}, key);
+  Plan reused;
+  for (std::uint64_t id = 0; id < 20; ++id) pipeline.plan({100 + static_cast<std::int64_t>(id), 90}, {42, 3, id}, reused);
+  pipeline.plan({375, 500}, key, reused);
+  CHECK(pipeline.to_json(reused) == pipeline.to_json(first));
+  CHECK(pipeline.to_json(pipeline.plan({375, 500}, {42, 4, 17})) != pipeline.to_json(first));
+  CHECK(pipeline.to_json(pipeline.plan({375, 500}, {43, 3, 17})) != pipeline.to_json(first));
+  CHECK(pipeline.to_json(pipeline.plan({375, 500}, {42, 3, 18})) != pipeline.to_json(first));
+}
