@@ -118,7 +118,8 @@ TEST_CASE("compose: every random pipeline gives the bytes of running its stages 
     for (int repeat = 0; repeat < 3; ++repeat) {
       const Size size = random_size(rng, rng.bernoulli(0.2) ? 3 : 70);
       const Image image = noise_image(size, num_channels(color), rng());
-      const Plan plan = pipeline.plan(size, {.seed = 7, .epoch = static_cast<std::uint64_t>(repeat), .sample_id = trial});
+      const Plan plan =
+          pipeline.plan(size, {.seed = 7, .epoch = static_cast<std::uint64_t>(repeat), .sample_id = trial});
       CHECK(plan.output == pipeline.output_size());
       const Image expected = run_naive(pipeline, plan, image);
       const bool same = run_composed(renderer, pipeline, plan, image.view()) == expected;
@@ -161,16 +162,18 @@ TEST_CASE("compose: a 1x65500 image passes imagenet-eval without its sixteen mil
 }
 
 TEST_CASE("compose: a materialised intermediate over max_pixels is a StageError, not an allocation") {
-  const Pipeline pipeline{Resize{.size = 256}, Pad{.padding = 1, .padding_mode = PadMode::edge}, CenterCrop{{224, 224}}};
+  const Pipeline pipeline{Resize{.size = 256}, Pad{.padding = 1, .padding_mode = PadMode::edge},
+                          CenterCrop{{224, 224}}};
   Renderer renderer(pipeline);
   const Image image = noise_image({1, 5000}, 3, 9);
   const Plan plan = pipeline.plan(image.size(), {});
-  CHECK_THROWS_WITH_AS(run_composed(renderer, pipeline, plan, image.view()), doctest::Contains("max_pixels"), StageError);
+  CHECK_THROWS_WITH_AS(run_composed(renderer, pipeline, plan, image.view()), doctest::Contains("max_pixels"),
+                       StageError);
 }
 
 TEST_CASE("compose: a view that shows only its border reads nothing") {
-  const Pipeline pipeline{Resize{.size = Size{4, 4}}, Pad{.padding = {9, 0, 0, 0}, .fill = {7}}, Resize{.size = Size{4, 13}},
-                          RandomCrop{.size = {4, 13}}};
+  const Pipeline pipeline{Resize{.size = Size{4, 4}}, Pad{.padding = {9, 0, 0, 0}, .fill = {7}},
+                          Resize{.size = Size{4, 13}}, RandomCrop{.size = {4, 13}}};
   View view = View::whole({4, 4});
   CHECK(view.pad({9, 0, 0, 0}, {7}));
   view.crop({0, 2, 4, 3});
@@ -209,7 +212,8 @@ TEST_CASE("plan: a sample looks the same whatever the pipeline did before to oth
   const SampleKey key{.seed = 42, .epoch = 3, .sample_id = 17};
   const Plan first = pipeline.plan({375, 500}, key);
   Plan reused;
-  for (std::uint64_t id = 0; id < 20; ++id) pipeline.plan({100 + static_cast<std::int64_t>(id), 90}, {42, 3, id}, reused);
+  for (std::uint64_t id = 0; id < 20; ++id)
+    pipeline.plan({100 + static_cast<std::int64_t>(id), 90}, {42, 3, id}, reused);
   pipeline.plan({375, 500}, key, reused);
   CHECK(pipeline.to_json(reused) == pipeline.to_json(first));
   CHECK(pipeline.to_json(pipeline.plan({375, 500}, {42, 4, 17})) != pipeline.to_json(first));

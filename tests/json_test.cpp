@@ -21,13 +21,20 @@ doctest::String refusal(std::string_view json) {
 
 TEST_CASE("json: every stage with every parameter away from its default survives a round trip") {
   const Pipeline pipeline(
-      {RandomResizedCrop{.size = {40, 41}, .scale = {0.1, 0.3}, .ratio = {0.7, 1.0 / 0.7}, .interpolation = Interpolation::lanczos},
+      {RandomResizedCrop{
+           .size = {40, 41}, .scale = {0.1, 0.3}, .ratio = {0.7, 1.0 / 0.7}, .interpolation = Interpolation::lanczos},
        Resize{.size = 50, .interpolation = Interpolation::box, .max_size = 70},
        Resize{.size = Size{60, 61}, .interpolation = Interpolation::nearest},
        Pad{.padding = {1, 2, 3, 4}, .fill = {1, 2, 3}, .padding_mode = PadMode::reflect},
-       PadTo{.size = {80, 81}, .multiple = {16, 8}, .fill = {9}, .padding_mode = PadMode::edge, .anchor = Anchor::top_left},
-       LetterBox{.size = {90, 91}, .scale_up = false, .fill = {7}, .interpolation = Interpolation::hamming, .stride = 16},
-       RandomCrop{.size = {20, 21}, .padding = 3, .pad_if_needed = true, .fill = {5}, .padding_mode = PadMode::symmetric},
+       PadTo{.size = {80, 81},
+             .multiple = {16, 8},
+             .fill = {9},
+             .padding_mode = PadMode::edge,
+             .anchor = Anchor::top_left},
+       LetterBox{
+           .size = {90, 91}, .scale_up = false, .fill = {7}, .interpolation = Interpolation::hamming, .stride = 16},
+       RandomCrop{
+           .size = {20, 21}, .padding = 3, .pad_if_needed = true, .fill = {5}, .padding_mode = PadMode::symmetric},
        RandomHorizontalFlip{.p = 0.1}, RandomVerticalFlip{.p = 1.0 / 3}, CenterCrop{{10, 11}},
        Normalize{.mean = {0.1, 0.2, 1.0 / 3}, .stddev = {0.3}}},
       {.color = Color::rgb, .apply_orientation = false});
@@ -74,7 +81,8 @@ TEST_CASE("json: unknown keys are refused with the nearest known name") {
   CHECK(refusal(R"({"stages":[{"ToFloat":{"x":1}}]})") == Contains("takes no parameters"));
   CHECK(refusal(R"({"stagse":[]})") == Contains("expected an object with a list of stages"));
   CHECK(refusal(R"({"stages":[],"decoed":{}})") == Contains("nearest known: \"decode\""));
-  CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8}}],"decode":{"colour":"grey"}})") == Contains("nearest known: \"color\""));
+  CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8}}],"decode":{"colour":"grey"}})") ==
+        Contains("nearest known: \"color\""));
 }
 
 TEST_CASE("json: values of the wrong kind are refused with what was expected and received") {
@@ -84,7 +92,8 @@ TEST_CASE("json: values of the wrong kind are refused with what was expected and
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8.5}}]})") == Contains("received 8.5"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":99999999999999999999}}]})") == Contains("\"size\""));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":18446744073709551615}}]})") == Contains("a whole number"));
-  CHECK(refusal(R"({"stages":[{"Pad":{"padding":1,"fill":300}},{"CenterCrop":{"size":8}}]})") == Contains("from 0 to 255"));
+  CHECK(refusal(R"({"stages":[{"Pad":{"padding":1,"fill":300}},{"CenterCrop":{"size":8}}]})") ==
+        Contains("from 0 to 255"));
   CHECK(refusal(R"({"stages":[{"Pad":{"padding":[1,2,3]}}]})") == Contains("[left, top, right, bottom]"));
   CHECK(refusal(R"({"stages":[{"Resize":{"size":8,"interpolation":"cubic"}}]})") == Contains("bicubic"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8},"ToFloat":{}}]})") == Contains("one member"));

@@ -28,8 +28,8 @@ inline std::int64_t naive_border_position(PadMode mode, std::int64_t i, std::int
 inline Image naive_step(const Step& step, const Image& in) {
   Image out(output_size(step, in.size()), in.channels());
   if (const auto* resample = std::get_if<Resample>(&step)) {
-    Resampler resampler;
-    resampler.run({in.size(), resample->size, Rect::whole(resample->size), resample->interpolation}, in.view(), out);
+    const ResampleJob job{in.size(), resample->size, Rect::whole(resample->size), resample->interpolation};
+    Resampler().run(job, in.view().crop(required_input(job)), out);
     return out;
   }
   for (std::int64_t y = 0; y < out.height(); ++y) {

@@ -79,7 +79,8 @@ TEST_CASE("proof: a RandomCrop that may meet a smaller image is refused with the
   CHECK(refusal({Resize{.size = 224, .max_size = 300}, RandomCrop{.size = {224, 224}}}) == Contains("witness"));
 }
 
-TEST_CASE("proof: a final Pad by a margin or to a multiple is refused, and accepted before a stage that fixes the size") {
+TEST_CASE(
+    "proof: a final Pad by a margin or to a multiple is refused, and accepted before a stage that fixes the size") {
   CHECK(refusal({Pad{.padding = 4}}) == Contains("stage 1 Pad leaves it open"));
   CHECK(refusal({PadTo{.multiple = {32, 32}}}) == Contains("stage 1 PadTo leaves it open"));
   CHECK(refusal({PadTo{.size = {640, 640}}}) == Contains("stage 1 PadTo leaves it open"));

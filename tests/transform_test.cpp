@@ -45,8 +45,9 @@ TEST_CASE("RandomResizedCrop: the window lies inside, and its area and aspect li
     const double share = static_cast<double>(window.height * window.width) / static_cast<double>(in.height * in.width);
     const double aspect = static_cast<double>(window.width) / static_cast<double>(window.height);
     const double rounding = 1.0 / static_cast<double>(std::min(window.height, window.width));
-    const bool in_range = share > 0.2 * (1 - rounding) * (1 - rounding) && share < 0.9 * (1 + rounding) * (1 + rounding) &&
-                          aspect > 0.5 * (1 - rounding) && aspect < 2.0 * (1 + rounding);
+    const bool in_range = share > 0.2 * (1 - rounding) * (1 - rounding) &&
+                          share < 0.9 * (1 + rounding) * (1 + rounding) && aspect > 0.5 * (1 - rounding) &&
+                          aspect < 2.0 * (1 + rounding);
     const bool centred = window.y == (in.height - window.height) / 2 && window.x == (in.width - window.width) / 2;
     CHECK((in_range || centred));
     num_in_range += in_range;
@@ -54,7 +55,8 @@ TEST_CASE("RandomResizedCrop: the window lies inside, and its area and aspect li
   CHECK(num_in_range > num_trials / 2);
 }
 
-TEST_CASE("RandomResizedCrop: an image too flat or too tall falls back to the largest centred window of allowed aspect") {
+TEST_CASE(
+    "RandomResizedCrop: an image too flat or too tall falls back to the largest centred window of allowed aspect") {
   Rng rng = rng_for(1);
   const RandomResizedCrop crop{.size = {8, 8}};
   CHECK(step<Crop>(crop.draw({10, 1000}, rng), 0).window == Rect{0, 493, 10, 13});

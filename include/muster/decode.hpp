@@ -37,7 +37,7 @@ struct DecodeOptions {
 
 /// Checked from the header, before anything is allocated. Images beyond are a DecodeError.
 struct DecodeLimits {
-  std::int64_t max_pixels = 178'956'970;              // of the image, and of any intermediate; Pillow's bound
+  std::int64_t max_pixels = 178'956'970;             // of the image, and of any intermediate; Pillow's bound
   std::int64_t max_bytes = std::int64_t{256} << 20;  // of the encoded file
 };
 

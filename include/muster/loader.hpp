@@ -26,26 +26,26 @@ namespace muster {
 
 struct LoaderOptions {
   // Behaviour: what the batches hold.
-  std::int64_t batch_size = 1;                     // rows per batch and rank
-  bool shuffle = false;                            // a fresh order for every epoch
-  std::uint64_t seed = 0;                          // of order, draws and substitutes
-  LastBatch last_batch = LastBatch::partial;       // when the size does not divide
-  OnError on_error = OnError::raise;               // SourceError, DecodeError and StageError; a ShapeError always raises
+  std::int64_t batch_size = 1;                // rows per batch and rank
+  bool shuffle = false;                       // a fresh order for every epoch
+  std::uint64_t seed = 0;                     // of order, draws and substitutes
+  LastBatch last_batch = LastBatch::partial;  // when the size does not divide
+  OnError on_error = OnError::raise;          // SourceError, DecodeError and StageError; a ShapeError always raises
 
   // Performance: never changes a byte.
-  int num_threads = 0;                             // workers; 0: one per core
-  int prefetch = 2;                                // batches filled ahead of the consumer, ≥ 1
+  int num_threads = 0;  // workers; 0: one per core
+  int prefetch = 2;     // batches filled ahead of the consumer, ≥ 1
 
   // Behaviour, more of it.
-  std::optional<DType> dtype = {};                 // default: float32 if the pipeline makes floats, else uint8
+  std::optional<DType> dtype = {};  // default: float32 if the pipeline makes floats, else uint8
   Layout layout = Layout::nchw;
-  std::int64_t filler_label = -1;                  // label of rows with valid = 0
-  Shard shard = {};                                // which rank of how many this loader is
+  std::int64_t filler_label = -1;  // label of rows with valid = 0
+  Shard shard = {};                // which rank of how many this loader is
   DecodeLimits limits = {};
   Integrity integrity = Integrity::window;
-  std::shared_ptr<const Order> order = {};         // instead of `shuffle`; ids must be below the source's size
+  std::shared_ptr<const Order> order = {};  // instead of `shuffle`; ids must be below the source's size
 
-  std::shared_ptr<Allocator> allocator = {};       // for the memory of batches; default: aligned heap memory
+  std::shared_ptr<Allocator> allocator = {};  // for the memory of batches; default: aligned heap memory
 };
 
 class Loader;
@@ -107,8 +107,8 @@ class Loader {
  public:
   /// Takes a source by value. Throws ConfigError for options that do not fit together or with the source.
   template <class S>
-    requires std::derived_from<std::remove_cvref_t<S>, Source>
-  Loader(S&& source, Pipeline pipeline, LoaderOptions options = {})
+  requires std::derived_from<std::remove_cvref_t<S>, Source> Loader(S&& source, Pipeline pipeline,
+                                                                    LoaderOptions options = {})
       : Loader(std::shared_ptr<const Source>(std::make_shared<std::remove_cvref_t<S>>(std::forward<S>(source))),
                std::move(pipeline), std::move(options)) {}
   /// Shares a source.

@@ -71,7 +71,7 @@ struct ShapeProof {
   Extent input;           // every size that may come in
   std::vector<Row> rows;  // one for each stage
   int channels = 3;
-  Size output;            // the one size that comes out
+  Size output;  // the one size that comes out
 
   /// A table, one line a stage.
   std::string to_string() const;

@@ -10,10 +10,10 @@
 namespace muster {
 
 struct PreviewOptions {
-  std::int64_t num_samples = 8;    // one line of the sheet each
-  std::int64_t num_variants = 6;   // epochs first_epoch, first_epoch + 1, … of the same sample
+  std::int64_t num_samples = 8;   // one line of the sheet each
+  std::int64_t num_variants = 6;  // epochs first_epoch, first_epoch + 1, … of the same sample
   std::uint64_t first_epoch = 0;
-  std::int64_t cell = 192;         // pixels of a picture's longer side on the sheet
+  std::int64_t cell = 192;  // pixels of a picture's longer side on the sheet
 };
 
 /// One line per sample (the first rows of the epoch's order): the source with every variant's window drawn on

@@ -44,7 +44,7 @@ struct Mismatch {
   std::string dimension;  // "batch size", "last batch", "channels", "height", "width", "dtype", "layout"
   std::string expected;
   std::string received;
-  std::string advice;     // what to change
+  std::string advice;  // what to change
 };
 
 /// All disagreements, empty when the batches fit.

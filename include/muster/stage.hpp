@@ -44,8 +44,8 @@ concept PixelStage = HasExtent<S> && !WindowStage<S> && requires(const S& stage,
 template <class S>
 concept OpaqueStage =
     HasExtent<S> && !WindowStage<S> && !PixelStage<S> && requires(const S& stage, Image image, Rng& rng) {
-      { stage(std::move(image), rng) } -> std::same_as<Image>;
-    };
+  { stage(std::move(image), rng) } -> std::same_as<Image>;
+};
 
 /// Makes floats of uint8 values, channel by channel.
 template <class S>
@@ -116,8 +116,8 @@ struct StageModelOf final : StageModel {
 class Stage {
  public:
   template <class S>
-    requires(AnyStage<S> && !std::same_as<S, Stage>)
-  Stage(S stage)  // NOLINT: a stage converts by itself, so that a pipeline is a plain list
+  requires(AnyStage<S> && !std::same_as<S, Stage>)
+      Stage(S stage)  // NOLINT: a stage converts by itself, so that a pipeline is a plain list
       : model_(std::make_shared<const detail::StageModelOf<S>>(std::move(stage))) {
     if constexpr (requires { std::string(S::name); }) {
       name_ = std::string(S::name);

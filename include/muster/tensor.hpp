@@ -83,8 +83,7 @@ class Tensor {
   /// Takes over `memory`, which holds at least size_bytes(dtype) · shape.num_elements() bytes.
   Tensor(DType dtype, Shape shape, std::shared_ptr<void> memory);
   /// Uninitialised memory from `allocator`.
-  static Tensor allocate(DType dtype, Shape shape,
-                         const std::shared_ptr<Allocator>& allocator = default_allocator());
+  static Tensor allocate(DType dtype, Shape shape, const std::shared_ptr<Allocator>& allocator = default_allocator());
 
   Tensor(Tensor&&) noexcept = default;
   Tensor& operator=(Tensor&&) noexcept = default;
@@ -133,8 +132,7 @@ std::span<T> Tensor::as() {
 template <class T>
 std::span<const T> Tensor::as() const {
   expect_element(sizeof(T), std::is_floating_point_v<T>, std::is_signed_v<T>);
-  return {reinterpret_cast<const T*>(data()),
-          static_cast<std::size_t>(shape_.rank() == 0 ? 0 : shape_.num_elements())};
+  return {reinterpret_cast<const T*>(data()), static_cast<std::size_t>(shape_.rank() == 0 ? 0 : shape_.num_elements())};
 }
 
 }  // namespace muster

@@ -31,7 +31,7 @@ struct Range {
 struct RandomResizedCrop {
   static constexpr std::string_view name = "RandomResizedCrop";
   Size size;
-  Range scale = {0.08, 1.0};           // share of the image's area
+  Range scale = {0.08, 1.0};             // share of the image's area
   Range ratio = {3.0 / 4.0, 4.0 / 3.0};  // width / height
   Interpolation interpolation = Interpolation::bilinear;
 
@@ -44,7 +44,7 @@ struct ResizeTarget {
   constexpr ResizeTarget(std::int64_t shorter_side) : shorter(shorter_side) {}  // NOLINT: as torchvision
   constexpr ResizeTarget(Size size) : exact(size) {}                            // NOLINT: as torchvision
 
-  std::int64_t shorter = 0;   // used when `exact` is empty
+  std::int64_t shorter = 0;  // used when `exact` is empty
   std::optional<Size> exact;
   friend bool operator==(const ResizeTarget&, const ResizeTarget&) = default;
 };
@@ -150,7 +150,7 @@ struct RandomVerticalFlip {
 /// One number for each channel: three for RGB, one for grey (or for all).
 class PerChannel {
  public:
-  constexpr PerChannel(double all) : values_{all}, size_(1) {}  // NOLINT: as torchvision
+  constexpr PerChannel(double all) : values_{all}, size_(1) {}                 // NOLINT: as torchvision
   constexpr PerChannel(std::array<double, 3> rgb) : values_(rgb), size_(3) {}  // NOLINT
   /// One value or three; throws ConfigError otherwise.
   PerChannel(std::initializer_list<double> values) : PerChannel(std::span(values.begin(), values.size())) {}

@@ -19,8 +19,8 @@ using Json = nlohmann::ordered_json;
 [[noreturn]] void fail(const std::string& message) { throw ConfigError("pipeline JSON", message); }
 
 [[noreturn]] void fail(std::string_view expected, const Json& received) {
-  fail(fmt::format("expected {}, received {}", expected,
-                   received.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  fail(
+      fmt::format("expected {}, received {}", expected, received.dump(-1, ' ', false, Json::error_handler_t::replace)));
 }
 
 // Values of parameters, one pair of functions for each type: write() makes JSON, read() takes it or says what it
@@ -55,8 +55,9 @@ void read(const Json& json, double& value) {
   value = json.get<double>();
 }
 void read(const Json& json, std::int64_t& value) {
-  const bool too_large = json.is_number_unsigned() &&
-                         json.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  const bool too_large =
+      json.is_number_unsigned() &&
+      json.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   if (!json.is_number_integer() || too_large) fail("a whole number", json);
   value = json.get<std::int64_t>();
 }
@@ -96,8 +97,7 @@ void read(const Json& json, ResizeTarget& target) {
   }
 }
 void read(const Json& json, Fill& fill) {
-  const std::vector<std::int64_t> values =
-      read_list<std::int64_t>(json.is_array() ? json : Json::array({json}));
+  const std::vector<std::int64_t> values = read_list<std::int64_t>(json.is_array() ? json : Json::array({json}));
   if (values.size() != 1 && values.size() != 3) fail("a number or [red, green, blue]", json);
   for (const std::int64_t value : values) {
     if (value < 0 || value > 255) fail("values from 0 to 255", json);
@@ -105,8 +105,7 @@ void read(const Json& json, Fill& fill) {
   for (std::size_t i = 0; i < 3; ++i) fill.rgb[i] = static_cast<std::uint8_t>(values[values.size() == 1 ? 0 : i]);
 }
 void read(const Json& json, Padding& padding) {
-  const std::vector<std::int64_t> values =
-      read_list<std::int64_t>(json.is_array() ? json : Json::array({json}));
+  const std::vector<std::int64_t> values = read_list<std::int64_t>(json.is_array() ? json : Json::array({json}));
   switch (values.size()) {
     case 1:
       padding = Padding(values[0]);
@@ -303,8 +302,9 @@ std::string Pipeline::to_json() const {
   }
   json["stages"] = Json::array();
   for (std::size_t i = 0; i < stages().size(); ++i) {
-    const bool ours = with_fields(
-        stages()[i], [&](const Json& fields, const Json&) { json["stages"].push_back({{stages()[i].name(), fields}}); });
+    const bool ours = with_fields(stages()[i], [&](const Json& fields, const Json&) {
+      json["stages"].push_back({{stages()[i].name(), fields}});
+    });
     if (!ours) {
       fail(stage_name(stages(), i) + " is a stage of your own; only muster's stages can be written as JSON");
     }

@@ -23,8 +23,8 @@ std::size_t check_order(const std::vector<Stage>& stages) {
                                               first->name(), first->name()));
   }
   const std::size_t num_values = stages.size() - num_before;
-  const bool float_then_normalize = num_values == 2 && first->get_if<ToFloat>() != nullptr &&
-                                    stages.back().get_if<Normalize>() != nullptr;
+  const bool float_then_normalize =
+      num_values == 2 && first->get_if<ToFloat>() != nullptr && stages.back().get_if<Normalize>() != nullptr;
   if (num_values > 1 && !float_then_normalize) {
     throw ConfigError("pipeline", fmt::format("{} and {} both make floats of pixels; keep one of them (Normalize "
                                               "includes ToFloat)",
@@ -87,13 +87,12 @@ constexpr std::int64_t largest_side = std::int64_t{1} << 40;  // of an image tha
 void check_step(const Step& step, Size in) {
   if (const auto* crop = std::get_if<Crop>(&step); crop != nullptr && !contains(in, crop->window)) {
     const Rect& window = crop->window;
-    throw StageError("plan",
-                     fmt::format("the window of {}x{} pixels at y {}, x {} does not lie inside the image of {}",
-                                 window.height, window.width, window.y, window.x, to_string(in)));
+    throw StageError("plan", fmt::format("the window of {}x{} pixels at y {}, x {} does not lie inside the image of {}",
+                                         window.height, window.width, window.y, window.x, to_string(in)));
   }
   const auto* border = std::get_if<Border>(&step);
-  const bool negative = border != nullptr && std::min({border->padding.left, border->padding.top,
-                                                       border->padding.right, border->padding.bottom}) < 0;
+  const bool negative = border != nullptr && std::min({border->padding.left, border->padding.top, border->padding.right,
+                                                       border->padding.bottom}) < 0;
   const Size out = output_size(step, in);
   if (negative || out.height < 1 || out.width < 1 || out.height > largest_side || out.width > largest_side) {
     throw StageError("plan", fmt::format("cannot make {} of {}", to_string(out), to_string(in)));

@@ -10,12 +10,10 @@ struct Preset {
 };
 
 constexpr Preset presets[] = {
-    {"imagenet-train",
-     R"({"stages":[{"RandomResizedCrop":{"size":[224,224]}},{"RandomHorizontalFlip":{}},)"
-     R"({"Normalize":{"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}}]})"},
-    {"imagenet-eval",
-     R"({"stages":[{"Resize":{"size":256}},{"CenterCrop":{"size":[224,224]}},)"
-     R"({"Normalize":{"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}}]})"},
+    {"imagenet-train", R"({"stages":[{"RandomResizedCrop":{"size":[224,224]}},{"RandomHorizontalFlip":{}},)"
+                       R"({"Normalize":{"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}}]})"},
+    {"imagenet-eval", R"({"stages":[{"Resize":{"size":256}},{"CenterCrop":{"size":[224,224]}},)"
+                      R"({"Normalize":{"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}}]})"},
     {"letterbox-640", R"({"stages":[{"LetterBox":{"size":[640,640]}},{"ToFloat":{}}]})"},
 };
 
@@ -32,9 +30,9 @@ std::string_view Pipeline::preset_json(std::string_view name) {
     if (preset.name == name) return preset.json;
   }
   const std::vector<std::string> names = preset_names();
-  throw ConfigError("preset", "there is no '" + std::string(name) + "'; nearest known: " +
-                                  std::string(nearest_name(name, names)) + " (of imagenet-train, imagenet-eval, " +
-                                  "letterbox-640)");
+  throw ConfigError("preset", "there is no '" + std::string(name) +
+                                  "'; nearest known: " + std::string(nearest_name(name, names)) +
+                                  " (of imagenet-train, imagenet-eval, " + "letterbox-640)");
 }
 
 Pipeline Pipeline::preset(std::string_view name) { return from_json(preset_json(name)); }

@@ -11,9 +11,9 @@ namespace {
 /// What happens to one exact size on its way through the stages.
 struct Trial {
   Size input;
-  std::vector<Size> sizes;               // after each stage that took it
-  std::optional<Refusal> refusal;        // of stage sizes.size()
-  std::optional<Extent> inexact;         // what stage sizes.size() answered instead of one size
+  std::vector<Size> sizes;         // after each stage that took it
+  std::optional<Refusal> refusal;  // of stage sizes.size()
+  std::optional<Extent> inexact;   // what stage sizes.size() answered instead of one size
 
   bool passed() const { return !refusal && !inexact; }
   Size output() const { return sizes.empty() ? input : sizes.back(); }
@@ -39,10 +39,10 @@ Trial try_size(const std::vector<Stage>& stages, Size input) {
 
 /// Sizes to look for witnesses among: first such as photographs have, then a grid over the whole range.
 std::vector<Size> candidate_sizes() {
-  std::vector<Size> sizes = {{375, 500}, {500, 375}, {333, 500}, {480, 640}, {100, 100}, {256, 256}, {224, 224},
-                             {1080, 1920}, {3024, 4032}, {64, 64}, {32, 32}, {1, 1}, {1, 5000}, {5000, 1}};
-  constexpr std::int64_t sides[] = {1,   2,   3,   5,   8,   15,  16,  17,   31,   32,   33,   63,    64,   65,
-                                    96,  127, 128, 129, 200, 223, 224, 225,  255,  256,  257,  299,   300,  384,
+  std::vector<Size> sizes = {{375, 500},   {500, 375},   {333, 500}, {480, 640}, {100, 100}, {256, 256}, {224, 224},
+                             {1080, 1920}, {3024, 4032}, {64, 64},   {32, 32},   {1, 1},     {1, 5000},  {5000, 1}};
+  constexpr std::int64_t sides[] = {1,   2,   3,   5,   8,   15,  16,  17,   31,   32,   33,   63,    64,      65,
+                                    96,  127, 128, 129, 200, 223, 224, 225,  255,  256,  257,  299,   300,     384,
                                     400, 512, 640, 641, 768, 800, 999, 1024, 1333, 2048, 4096, 16384, max_side};
   for (const std::int64_t height : sides) {
     for (const std::int64_t width : sides) sizes.push_back({height, width});
@@ -64,8 +64,8 @@ std::string path_of(const std::vector<Stage>& stages, const Trial& trial) {
     const Trial trial = try_size(stages, size);
     if (!trial.refusal || trial.sizes.size() != index) continue;
     throw ConfigError("pipeline",
-                      fmt::format("{} cannot take every size that may reach it: it {}\n  witness: {} -> refused",
-                                  where, trial.refusal->reason, path_of(stages, trial)));
+                      fmt::format("{} cannot take every size that may reach it: it {}\n  witness: {} -> refused", where,
+                                  trial.refusal->reason, path_of(stages, trial)));
   }
   throw ConfigError("pipeline", fmt::format("{} is not provable to take every size that may reach it: for {} it {}",
                                             where, to_string(refusal.input), refusal.reason));
@@ -87,12 +87,13 @@ std::string path_of(const std::vector<Stage>& stages, const Trial& trial) {
     if (!trial.passed()) continue;
     if (!first) first = trial;
     if (trial.output() == first->output()) continue;
-    throw ConfigError("pipeline",
-                      fmt::format("the final size is not one fixed height x width: {}; {}\n  witness: {}\n  witness: {}",
-                                  opened_by, advice, path_of(stages, *first), path_of(stages, trial)));
+    throw ConfigError(
+        "pipeline", fmt::format("the final size is not one fixed height x width: {}; {}\n  witness: {}\n  witness: {}",
+                                opened_by, advice, path_of(stages, *first), path_of(stages, trial)));
   }
-  throw ConfigError("pipeline", fmt::format("the final size is not provable to be one fixed height x width ({}): {}; {}",
-                                            to_string(out), opened_by, advice));
+  throw ConfigError("pipeline",
+                    fmt::format("the final size is not provable to be one fixed height x width ({}): {}; {}",
+                                to_string(out), opened_by, advice));
 }
 
 /// A stage's answers for exact sizes must be exact and agree with what it said of all sizes.
@@ -102,17 +103,18 @@ void check_consistency(const std::vector<Stage>& stages, const ShapeProof& proof
     const std::size_t index = trial.sizes.size();
     if (trial.refusal) throw_refused(stages, index, *trial.refusal);
     if (trial.inexact) {
-      throw ConfigError("pipeline", fmt::format("{} answers {} for an image of exactly {}: output_extent of one size "
-                                                "must be one size, or a Refusal",
-                                                stage_name(stages, index), to_string(*trial.inexact),
-                                                to_string(trial.output())));
+      throw ConfigError("pipeline",
+                        fmt::format("{} answers {} for an image of exactly {}: output_extent of one size "
+                                    "must be one size, or a Refusal",
+                                    stage_name(stages, index), to_string(*trial.inexact), to_string(trial.output())));
     }
     for (std::size_t i = 0; i < proof.rows.size(); ++i) {
       if (proof.rows[i].out.contains(trial.sizes[i])) continue;
-      throw ConfigError("pipeline", fmt::format("{} contradicts itself: it gives {} for the sizes that may reach it, but "
-                                                "{} for an image of {}",
-                                                stage_name(stages, i), to_string(proof.rows[i].out),
-                                                to_string(trial.sizes[i]), to_string(size)));
+      throw ConfigError(
+          "pipeline",
+          fmt::format("{} contradicts itself: it gives {} for the sizes that may reach it, but "
+                      "{} for an image of {}",
+                      stage_name(stages, i), to_string(proof.rows[i].out), to_string(trial.sizes[i]), to_string(size)));
     }
   }
 }

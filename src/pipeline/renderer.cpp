@@ -36,10 +36,10 @@ struct Renderer::Impl {
 
   // Scratch, reused from sample to sample.
   std::vector<Pass> passes;
-  Image decoded;    // what the decoder gave, or a user's pixels in the pipeline's colour
-  Image canvas;     // mirrored or padded before a resample
+  Image decoded;  // what the decoder gave, or a user's pixels in the pipeline's colour
+  Image canvas;   // mirrored or padded before a resample
   Image resampled;
-  Image current;    // the picture between two passes
+  Image current;  // the picture between two passes
   Image next;
 };
 
@@ -106,8 +106,9 @@ void Renderer::Impl::apply(std::size_t index, const Plan& plan) {
 template <class Fetch>
 void Renderer::Impl::run(const Plan& plan, const Fetch& fetch, const Slot& slot) {
   if (plan.output != pipeline.output_size() || plan.stages.size() != pipeline.impl_->num_planned) {
-    throw ShapeError("render", fmt::format("expected a plan for {}, received one for {}; it belongs to another pipeline",
-                                           to_string(pipeline.output_size()), to_string(plan.output)));
+    throw ShapeError("render",
+                     fmt::format("expected a plan for {}, received one for {}; it belongs to another pipeline",
+                                 to_string(pipeline.output_size()), to_string(plan.output)));
   }
   compose(pipeline.stages(), plan, passes);
   const auto fetch_current = [this](const Rect& rect) { return current.view().crop(rect); };
@@ -143,8 +144,8 @@ ImageInfo Renderer::probe(Bytes bytes) const { return impl_->decoder.probe(bytes
 
 std::string Renderer::run(const Plan& plan, Bytes bytes, const ImageInfo& info, const Slot& slot) {
   if (plan.source != info.size) {
-    throw ShapeError("render", fmt::format("expected an image of {}, received {}", to_string(plan.source),
-                                           to_string(info.size)));
+    throw ShapeError("render",
+                     fmt::format("expected an image of {}, received {}", to_string(plan.source), to_string(info.size)));
   }
   std::string warnings;
   impl_->run(
@@ -159,8 +160,8 @@ std::string Renderer::run(const Plan& plan, Bytes bytes, const ImageInfo& info, 
 
 void Renderer::run(const Plan& plan, const ImageView& image, const Slot& slot) {
   if (plan.source != image.size) {
-    throw ShapeError("render", fmt::format("expected an image of {}, received {}", to_string(plan.source),
-                                           to_string(image.size)));
+    throw ShapeError(
+        "render", fmt::format("expected an image of {}, received {}", to_string(plan.source), to_string(image.size)));
   }
   const Color color = impl_->pipeline.decode_options().color;
   impl_->run(

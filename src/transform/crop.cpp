@@ -53,7 +53,8 @@ Geometry CenterCrop::draw(Size in, Rng&) const {
   const std::int64_t deficit_y = std::max<std::int64_t>(size.height - in.height, 0);
   const std::int64_t deficit_x = std::max<std::int64_t>(size.width - in.width, 0);
   if (deficit_y > 0 || deficit_x > 0) {
-    const Border border{{deficit_x / 2, deficit_y / 2, (deficit_x + 1) / 2, (deficit_y + 1) / 2}, PadMode::constant, {}};
+    const Border border{
+        {deficit_x / 2, deficit_y / 2, (deficit_x + 1) / 2, (deficit_y + 1) / 2}, PadMode::constant, {}};
     geometry.push_back(border);
     in = output_size(border, in);
   }

@@ -34,7 +34,9 @@ ExtentResult Pad::output_extent(const Extent& in) const {
 
 Geometry Pad::draw(Size, Rng&) const { return {Border{padding, padding_mode, fill}}; }
 
-ExtentResult PadTo::output_extent(const Extent& in) const { return Extent{padded(*this, in.min), padded(*this, in.max)}; }
+ExtentResult PadTo::output_extent(const Extent& in) const {
+  return Extent{padded(*this, in.min), padded(*this, in.max)};
+}
 
 Geometry PadTo::draw(Size in, Rng&) const {
   const Size out = padded(*this, in);
