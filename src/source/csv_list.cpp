@@ -1,0 +1,218 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+#include "muster/source.hpp"
+#include "source/file_listing.hpp"
+#include "source/read_file.hpp"
+
+namespace muster {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// One record, and the line on which it began.
+struct Record {
+  std::vector<std::string> fields;
+  std::uint64_t line = 0;
+};
+
+/// Reads records as RFC 4180 writes them; ends lines at LF, CRLF, or the end of the text.
+class CsvReader {
+ public:
+  CsvReader(std::string_view text, const fs::path& file) : text_(text), file_(file) {}
+
+  [[noreturn]] void fail(std::uint64_t line, const std::string& message) const {
+    throw SourceError("csv list", fmt::format("line {}: {}", line, message),
+                      {.sample_id = {}, .path = file_, .stage = {}});
+  }
+
+  /// The next record that is not a blank line, or nothing at the end.
+  std::optional<Record> next() {
+    while (skip_line_end()) {
+    }
+    if (at_end()) return std::nullopt;
+    Record record{.fields = {}, .line = line_};
+    do {
+      record.fields.push_back(peek() == '"' ? quoted_field(record.line) : plain_field());
+    } while (skip(','));
+    if (!skip_line_end() && !at_end()) fail(line_, "expected a comma or the end of the line after a closing quote");
+    return record;
+  }
+
+ private:
+  bool at_end() const { return position_ == text_.size(); }
+  char peek() const { return at_end() ? '\0' : text_[position_]; }
+
+  bool skip(char wanted) {
+    if (at_end() || text_[position_] != wanted) return false;
+    ++position_;
+    return true;
+  }
+
+  bool skip_line_end() {
+    const std::size_t begin = position_;
+    const bool carriage_return = skip('\r');
+    if (skip('\n')) {
+      ++line_;
+      return true;
+    }
+    if (carriage_return && at_end()) return true;
+    if (carriage_return) {
+      position_ = begin;
+      fail(line_, "found a carriage return without a line feed; quote the field, or end lines with LF or CRLF");
+    }
+    return false;
+  }
+
+  std::string plain_field() {
+    const std::size_t end = std::min(text_.find_first_of(",\"\r\n", position_), text_.size());
+    if (end < text_.size() && text_[end] == '"') {
+      fail(line_, "found a quote inside a field; put the whole field into quotes and double those inside");
+    }
+    const std::string_view field = text_.substr(position_, end - position_);
+    position_ = end;
+    return std::string(field);
+  }
+
+  std::string quoted_field(std::uint64_t first_line) {
+    std::string field;
+    skip('"');
+    while (true) {
+      const std::size_t end = text_.find('"', position_);
+      if (end == std::string_view::npos) fail(first_line, "found a quote that is never closed");
+      const std::string_view part = text_.substr(position_, end - position_);
+      field += part;
+      line_ += static_cast<std::uint64_t>(std::count(part.begin(), part.end(), '\n'));
+      position_ = end + 1;
+      if (!skip('"')) return field;
+      field += '"';
+    }
+  }
+
+  std::string_view text_;
+  fs::path file_;
+  std::size_t position_ = 0;
+  std::uint64_t line_ = 1;
+};
+
+/// The text without a byte order mark; only that of UTF-8 is one we read.
+std::string_view without_byte_order_mark(std::string_view text, const CsvReader& reader) {
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
+    reader.fail(1, "expected UTF-8, received UTF-16; save the list as UTF-8");
+  }
+  return text.starts_with("\xef\xbb\xbf") ? text.substr(3) : text;
+}
+
+bool is_integer(std::string_view label) {
+  if (label.starts_with('-')) label.remove_prefix(1);
+  return !label.empty() && std::all_of(label.begin(), label.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool leads_outside(const fs::path& path) { return path.is_absolute() || *path.lexically_normal().begin() == ".."; }
+
+}  // namespace
+
+CsvList::CsvList(std::filesystem::path list, CsvListOptions options) : allow_outside_(options.allow_outside) {
+  std::vector<std::uint8_t> bytes;
+  read_file(list, bytes);
+  std::error_code error;
+  root_ = fs::canonical(list.has_parent_path() ? list.parent_path() : ".", error);
+  if (error) {
+    throw SourceError("csv list", fmt::format("cannot open the folder of {}: {}", list.native(), error.message()));
+  }
+  const std::string_view whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  CsvReader reader(without_byte_order_mark(whole, CsvReader({}, list)), list);
+
+  auto listing = std::make_shared<FileListing>();
+  std::map<std::string, std::int64_t> name_numbers;  // label names, numbered as they come
+  std::optional<std::uint64_t> first_line;
+  bool labels_are_names = false;
+  bool may_be_header = true;
+  while (std::optional<Record> record = reader.next()) {
+    const auto fail = [&](const std::string& message) { reader.fail(record->line, message); };
+    if (record->fields.size() != 2) {
+      fail(fmt::format("expected path,label, received {} fields; a path with a comma needs quotes",
+                       record->fields.size()));
+    }
+    const std::string& path = record->fields[0];
+    const std::string& label = record->fields[1];
+    if (std::exchange(may_be_header, false) && path == "path" && label == "label") continue;
+
+    if (path.empty()) fail("expected a path, received nothing");
+    if (path.find('\0') != std::string::npos) fail("expected a path, received one with a zero byte");
+    if (!options.allow_outside && leads_outside(path)) {
+      fail(
+          fmt::format("expected a path inside the list's folder, received \"{}\"; move the list, or set "
+                      "CsvListOptions::allow_outside",
+                      path));
+    }
+    if (label.empty()) fail("expected a label, received nothing");
+    if (label.find_first_of(" \t") == 0 || label.find_last_of(" \t") == label.size() - 1) {
+      fail(fmt::format("expected a label without spaces around it, received \"{}\"", label));
+    }
+
+    if (!first_line) {
+      first_line = record->line;
+      labels_are_names = !is_integer(label);
+    } else if (labels_are_names == is_integer(label)) {
+      fail(
+          fmt::format("expected {} as on line {}, received \"{}\"; labels are integers throughout or names throughout "
+                      "(and a header line reads path,label)",
+                      labels_are_names ? "a class name" : "an integer label", *first_line, label));
+    }
+    std::int64_t number = 0;
+    if (labels_are_names) {
+      number = name_numbers.try_emplace(label, static_cast<std::int64_t>(name_numbers.size())).first->second;
+    } else if (std::from_chars(label.data(), label.data() + label.size(), number).ec != std::errc()) {
+      fail(fmt::format("expected a label of 64 bits, received {}", label));
+    }
+    listing->add(path, number);
+  }
+  if (listing->size() == 0) {
+    throw SourceError("csv list", "expected lines of path,label, received none",
+                      {.sample_id = {}, .path = list, .stage = {}});
+  }
+
+  if (labels_are_names) {
+    std::vector<std::int64_t> sorted_labels(name_numbers.size());
+    for (const auto& [class_name, number] : name_numbers) {
+      sorted_labels[static_cast<std::size_t>(number)] = static_cast<std::int64_t>(listing->classes.size());
+      listing->classes.push_back(class_name);
+    }
+    for (std::int64_t& label : listing->labels) label = sorted_labels[static_cast<std::size_t>(label)];
+  }
+  listing->shrink_to_fit();
+  listing_ = std::move(listing);
+}
+
+std::uint64_t CsvList::size() const { return listing_->size(); }
+
+void CsvList::read(std::uint64_t id, Sample& sample, std::stop_token stop) const {
+  sample.label = listing_->label(id);
+  const fs::path path = root_ / listing_->name(id);
+  if (!allow_outside_) {
+    // A path that does not resolve is left to read_file, which says why.
+    std::error_code error;
+    const fs::path canonical = fs::canonical(path, error);
+    if (!error && !is_within(root_, canonical)) {
+      throw SourceError("read", fmt::format("expected a file inside the list's folder, received {}, which a link leads "
+                                            "to {}; set CsvListOptions::allow_outside",
+                                            path.native(), canonical.native()));
+    }
+  }
+  read_file(path, sample.bytes, max_file_bytes, stop);
+}
+
+std::string CsvList::name(std::uint64_t id) const { return std::string(listing_->name(id)); }
+
+const std::vector<std::string>& CsvList::classes() const { return listing_->classes; }
+
+std::int64_t CsvList::label(std::uint64_t id) const { return listing_->label(id); }
+
+}  // namespace muster

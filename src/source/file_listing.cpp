@@ -1,0 +1,37 @@
+#include "source/file_listing.hpp"
+
+#include "muster/error.hpp"
+
+namespace muster {
+
+void FileListing::add(std::string_view name, std::int64_t label) {
+  names += name;
+  ends.push_back(names.size());
+  labels.push_back(label);
+}
+
+void FileListing::shrink_to_fit() {
+  names.shrink_to_fit();
+  ends.shrink_to_fit();
+  labels.shrink_to_fit();
+}
+
+std::string_view FileListing::name(std::uint64_t id) const {
+  expect_id(id, size());
+  const std::uint64_t begin = id == 0 ? 0 : ends[id - 1];
+  return std::string_view(names).substr(begin, ends[id] - begin);
+}
+
+std::int64_t FileListing::label(std::uint64_t id) const {
+  expect_id(id, size());
+  return labels[id];
+}
+
+void expect_id(std::uint64_t id, std::uint64_t size) {
+  if (id >= size) {
+    throw SourceError("source",
+                      "expected a sample id below " + std::to_string(size) + ", received " + std::to_string(id));
+  }
+}
+
+}  // namespace muster

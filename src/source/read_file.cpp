@@ -1,0 +1,105 @@
+#include "source/read_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <span>
+#include <system_error>
+
+#include "muster/source.hpp"
+
+namespace muster {
+namespace {
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int descriptor) noexcept : descriptor_(descriptor) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  int get() const noexcept { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+/// Calls `call` again for as long as a signal interrupts it.
+template <class Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+[[noreturn]] void fail(const std::filesystem::path& path, int error) {
+  throw SourceError("read", fmt::format("cannot read {}: {}", path.native(), std::generic_category().message(error)));
+}
+
+[[noreturn]] void refuse_size(const std::filesystem::path& path, std::int64_t num_bytes, std::int64_t max_bytes) {
+  throw SourceError("read",
+                    fmt::format("expected at most {} bytes, received {} in {}", max_bytes, num_bytes, path.native()));
+}
+
+}  // namespace
+
+void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
+               const std::stop_token& stop) {
+  bytes.clear();
+  // O_NONBLOCK: opening a FIFO must not wait for its writer.
+  const FileDescriptor file(
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); }));
+  if (file.get() < 0) fail(path, errno);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) fail(path, errno);
+  if (!S_ISREG(status.st_mode)) {
+    throw SourceError("read", fmt::format("expected a regular file, received {} {}",
+                                          S_ISDIR(status.st_mode) ? "the folder" : "the special file", path.native()));
+  }
+  if (status.st_size > max_bytes) refuse_size(path, status.st_size, max_bytes);
+
+  const auto read_some = [&](std::span<std::uint8_t> into) {
+    if (stop.stop_requested()) throw SourceError("read", "stopped");
+    const ssize_t num_read = uninterrupted([&] { return ::read(file.get(), into.data(), into.size()); });
+    if (num_read < 0) fail(path, errno);
+    return static_cast<std::size_t>(num_read);
+  };
+
+  // The size is what the file had when it was opened; what counts is where reading meets the end.
+  constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+  bytes.resize(static_cast<std::size_t>(status.st_size));
+  std::size_t num_bytes = 0;
+  while (num_bytes < bytes.size()) {
+    const std::size_t num_read =
+        read_some(std::span(bytes).subspan(num_bytes, std::min(chunk_bytes, bytes.size() - num_bytes)));
+    if (num_read == 0) {  // it became shorter
+      bytes.resize(num_bytes);
+      return;
+    }
+    num_bytes += num_read;
+  }
+  std::array<std::uint8_t, 4096> more;
+  while (const std::size_t num_read = read_some(more)) {  // it became longer
+    bytes.insert(bytes.end(), more.data(), more.data() + num_read);
+    if (static_cast<std::int64_t>(bytes.size()) > max_bytes) {
+      refuse_size(path, static_cast<std::int64_t>(bytes.size()), max_bytes);
+    }
+  }
+}
+
+void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes) {
+  read_file(path, bytes, max_bytes, {});
+}
+
+bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical) {
+  return std::mismatch(canonical_root.begin(), canonical_root.end(), canonical.begin(), canonical.end()).first ==
+         canonical_root.end();
+}
+
+}  // namespace muster

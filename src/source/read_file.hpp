@@ -1,0 +1,21 @@
+// Reading a file in pieces, so that a loader that is being destroyed need not wait for a long one.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <stop_token>
+#include <vector>
+
+namespace muster {
+
+/// What ImageFolder and CsvList accept at most; beyond every image that could be decoded within memory.
+inline constexpr std::int64_t max_file_bytes = std::int64_t{1} << 30;
+
+/// read_file() that throws SourceError "stopped" soon after `stop` is requested.
+void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
+               const std::stop_token& stop);
+
+/// True if `canonical` is `canonical_root` or lies in it. Both are absolute and free of links, "." and "..".
+bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical);
+
+}  // namespace muster
