@@ -1,0 +1,66 @@
+#include <fmt/format.h>
+
+#include "codec.hpp"
+#include "orient.hpp"
+
+namespace muster {
+
+struct Decoder::Impl {
+  DecodeOptions options;
+  DecodeLimits limits;
+  Integrity integrity = Integrity::window;
+  codec::Scratch scratch;
+  Image stored;  // the window before it is turned
+};
+
+Decoder::Decoder(DecodeOptions options, DecodeLimits limits, Integrity integrity)
+    : impl_(std::make_unique<Impl>(Impl{options, limits, integrity, {}, {}})) {}
+Decoder::Decoder(Decoder&&) noexcept = default;
+Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+Decoder::~Decoder() = default;
+
+ImageInfo Decoder::probe(Bytes bytes) const { return muster::probe(bytes, impl_->options, impl_->limits); }
+
+std::string Decoder::decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out) {
+  if (!contains(info.size, window)) {
+    throw ShapeError("decode", fmt::format("the window {} at y {}, x {} does not lie inside the image of {}",
+                                           to_string(window.size()), window.y, window.x, to_string(info.size)));
+  }
+  const codec::Job job{bytes,
+                       info.stored,
+                       codec::stored_window(info.stored, window, info.orientation),
+                       impl_->options.color,
+                       impl_->integrity,
+                       impl_->limits.max_pixels};
+  Image& decoded = info.orientation == 1 ? out : impl_->stored;
+  const auto run = [&] {
+    switch (info.format) {
+      case Format::jpeg:
+        return codec::decode_jpeg(job, impl_->scratch, decoded);
+      case Format::png:
+        return codec::decode_png(job, impl_->scratch, decoded);
+      case Format::webp:
+        return codec::decode_webp(job, impl_->scratch, decoded);
+      case Format::bmp:
+        return codec::decode_bmp(job, impl_->scratch, decoded);
+      case Format::tiff:
+        return codec::decode_tiff(job, impl_->scratch, decoded);
+      case Format::pnm:
+        return codec::decode_pnm(job, impl_->scratch, decoded);
+    }
+    throw ConfigError("decode", fmt::format("unknown format {}", static_cast<int>(info.format)));
+  };
+  std::string warnings = run();
+  if (info.orientation != 1) codec::turn(decoded.view(), info.orientation, out);
+  return warnings;
+}
+
+Image decode(Bytes bytes, const DecodeOptions& options, const DecodeLimits& limits) {
+  Decoder decoder(options, limits);
+  const ImageInfo info = decoder.probe(bytes);
+  Image out;
+  decoder.decode(bytes, info, Rect::whole(info.size), out);
+  return out;
+}
+
+}  // namespace muster

@@ -1,0 +1,194 @@
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <jpeglib.h>
+
+#include "codec.hpp"
+#include "exif.hpp"
+#include "jpeg_markers.hpp"
+#include "jump.hpp"
+#include "pixels.hpp"
+
+namespace muster::codec {
+namespace {
+
+[[noreturn]] void fail(const std::string& message) { codec::fail(Format::jpeg, message); }
+
+void require_supported(const JpegMarkers& markers) {
+  const std::uint8_t type = markers.frame_type;
+  if (type == 0xC3 || type == 0xC7 || type == 0xCB || type == 0xCF) fail("lossless JPEG is not supported");
+  if (markers.is_hierarchical || type == 0xC5 || type == 0xC6 || type == 0xCD || type == 0xCE) {
+    fail("hierarchical JPEG is not supported");
+  }
+  if (markers.precision != 8) {
+    fail(fmt::format("{}-bit JPEG is not supported; only 8 bits per sample are", markers.precision));
+  }
+  if (markers.num_components != 1 && markers.num_components != 3 && markers.num_components != 4) {
+    fail(fmt::format("{} components are not supported; 1, 3 and 4 are", markers.num_components));
+  }
+  if (markers.size.height == 0) {
+    fail("the header has height 0, which leaves it to a DNL marker; that is not supported");
+  }
+}
+
+/// libjpeg's decompressor, made anew for every image: libjpeg keeps tables from one image to the next, and a
+/// damaged image must not decode with those of the one before. Errors become DecodeError, warnings are kept.
+class Decompressor {
+ public:
+  Decompressor(Bytes bytes, bool lenient) : bytes_(bytes), lenient_(lenient) {
+    info_.err = jpeg_std_error(&errors_);
+    errors_.error_exit = [](j_common_ptr common) { self(common).on_error(); };
+    errors_.emit_message = [](j_common_ptr common, int level) {
+      if (level < 0) self(common).on_warning();
+    };
+    errors_.output_message = [](j_common_ptr) {};
+    info_.client_data = this;
+    run([this] {
+      jpeg_create_decompress(&info_);  // keeps err and client_data
+      jpeg_mem_src(&info_, bytes_.data(), static_cast<unsigned long>(bytes_.size()));
+    });
+  }
+  Decompressor(const Decompressor&) = delete;
+  Decompressor& operator=(const Decompressor&) = delete;
+  ~Decompressor() { jpeg_destroy_decompress(&info_); }
+
+  jpeg_decompress_struct& info() { return info_; }
+
+  template <class Step>
+  void run(const Step& step) {
+    if (run_guarded(jump_, step)) return;
+    fail(fmt::format("{} (near byte {})", static_cast<const char*>(message_), offset_));
+  }
+
+  /// What libjpeg warned about; empty if it did not.
+  std::string warnings() const {
+    if (errors_.num_warnings == 0) return {};
+    std::string text = fmt::format("{} (near byte {})", static_cast<const char*>(message_), offset_);
+    if (errors_.num_warnings > 1) text += fmt::format(", and {} more warnings", errors_.num_warnings - 1);
+    return text;
+  }
+
+ private:
+  static Decompressor& self(j_common_ptr common) { return *static_cast<Decompressor*>(common->client_data); }
+
+  void keep_message() {
+    errors_.format_message(reinterpret_cast<j_common_ptr>(&info_), message_);
+    offset_ = bytes_.size();
+    // At the end of the data libjpeg reads from a buffer of its own.
+    if (info_.src != nullptr && info_.src->next_input_byte >= bytes_.data() &&
+        info_.src->next_input_byte <= bytes_.data() + bytes_.size()) {
+      offset_ = static_cast<std::size_t>(info_.src->next_input_byte - bytes_.data());
+    }
+  }
+  [[noreturn]] void on_error() {
+    keep_message();
+    std::longjmp(jump_, 1);
+  }
+  void on_warning() {
+    if (!lenient_) on_error();
+    if (errors_.num_warnings++ == 0) keep_message();
+  }
+
+  Bytes bytes_;
+  bool lenient_;
+  jpeg_decompress_struct info_{};
+  jpeg_error_mgr errors_{};
+  std::jmp_buf jump_{};
+  char message_[JMSG_LENGTH_MAX] = {};
+  std::size_t offset_ = 0;
+};
+
+/// Whether libjpeg smooths over blocks, which makes pixels depend on others further away than the margin of a
+/// window: a progressive image some of whose coefficients were not, or not fully, sent.
+bool smooths_blocks(const jpeg_decompress_struct& info) {
+  if (info.coef_bits == nullptr) return false;
+  for (int c = 0; c < info.num_components; ++c) {
+    if (std::any_of(info.coef_bits[c] + 1, info.coef_bits[c] + DCTSIZE2, [](int bits) { return bits != 0; }))
+      return true;
+  }
+  return false;
+}
+
+/// Fancy upsampling reads across columns: with two more on each side those inside are what a whole decode gives.
+constexpr std::int64_t margin = 2;
+
+Samples choose_output(jpeg_decompress_struct& info) {
+  info.dct_method = JDCT_ISLOW;
+  info.do_fancy_upsampling = TRUE;
+  switch (info.num_components) {
+    case 1:
+      info.out_color_space = JCS_GRAYSCALE;
+      return Samples::grey;
+    case 3:
+      info.out_color_space = JCS_RGB;
+      return Samples::rgb;
+    default:
+      info.out_color_space = JCS_CMYK;
+      return Samples::inverted_cmyk;
+  }
+}
+
+}  // namespace
+
+Header probe_jpeg(Bytes bytes) {
+  const JpegMarkers markers = read_jpeg_header(bytes);
+  if (markers.frame_type != 0) require_supported(markers);
+  if (!markers.fault.empty()) fail(markers.fault);
+  if (markers.scans.empty()) fail("the image ends before its first scan");
+  if (markers.frame_type == 0) fail("a scan starts before any frame header");
+  return {markers.size, exif_orientation(markers.exif), markers.num_components, markers.precision};
+}
+
+std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
+  const JpegMarkers markers = read_jpeg_markers(job.bytes);
+  const bool lenient = job.integrity == Integrity::lenient;
+  if (markers.size != job.stored) {
+    fail(fmt::format("the header says {}, the probe said {}: they are not of the same bytes", to_string(markers.size),
+                     to_string(job.stored)));
+  }
+  require_supported(markers);
+  if (markers.scans.size() > max_scans) fail(fmt::format("more than {} scans are not supported", max_scans));
+  if (!markers.end_of_image && !lenient) fail(markers.fault);
+
+  Decompressor decompressor(job.bytes, lenient);
+  jpeg_decompress_struct& info = decompressor.info();
+  const Rect& window = job.window;
+  Samples samples = Samples::rgb;
+  std::int64_t first_column = 0;
+  decompressor.run([&] {
+    jpeg_read_header(&info, TRUE);
+    samples = choose_output(info);
+    jpeg_start_decompress(&info);
+    if (job.integrity == Integrity::full || smooths_blocks(info)) return;
+    const std::int64_t left = std::max<std::int64_t>(window.x - margin, 0);
+    const std::int64_t right = std::min(window.x + window.width + margin, job.stored.width);
+    JDIMENSION x = static_cast<JDIMENSION>(left);
+    JDIMENSION width = static_cast<JDIMENSION>(right - left);
+    if (right - left < job.stored.width) {
+      jpeg_crop_scanline(&info, &x, &width);  // moves x left to the start of an MCU
+      first_column = x;
+    }
+    if (window.y > 0) jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(window.y));
+  });
+
+  const int step = info.output_components;
+  scratch.row.resize(static_cast<std::size_t>(info.output_width) * static_cast<std::size_t>(step));
+  out.reshape(window.size(), num_channels(job.color));
+  std::uint8_t* row = scratch.row.data();
+  decompressor.run([&] {
+    for (std::int64_t y = info.output_scanline; y < job.end_row(); ++y) {
+      jpeg_read_scanlines(&info, &row, 1);
+      if (y < window.y || y >= window.y + window.height) continue;
+      write_row({row + (window.x - first_column) * step, window.width, step, samples}, job.color,
+                out.row(y - window.y));
+    }
+    if (job.integrity == Integrity::full) jpeg_finish_decompress(&info);
+  });
+  std::string warnings = decompressor.warnings();
+  if (!markers.end_of_image) warnings = markers.fault + (warnings.empty() ? "" : "; ") + warnings;
+  return warnings;
+}
+
+}  // namespace muster::codec
