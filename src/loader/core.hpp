@@ -1,0 +1,76 @@
+// What all epochs of one loader share.
+//
+// Lock order, outermost first; no two locks on one line are ever held together:
+//   ReadAhead
+//   RowQueue                                    (waits on its condition variable)
+//   BlockPool, ScratchPool, Ledger, oneTBB's    (bookkeeping only)
+// No lock below ReadAhead is held while code of the user runs (source, stage, order, allocator).
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "loader/block_pool.hpp"
+#include "loader/row_loader.hpp"
+#include "loader/runner.hpp"
+#include "muster/loader.hpp"
+
+namespace muster {
+
+/// What a loader has delivered. Thread-safe.
+class Ledger {
+ public:
+  void record_batch(const Batch& batch, std::span<const RowResult> results, std::uint64_t num_wrapped_loaded);
+  void record(const Incident& incident);
+  Report report() const;
+
+ private:
+  void add(const Incident& incident);
+
+  mutable std::mutex mutex_;
+  Report report_;
+};
+
+/// Where the parts of a batch lie in its one block of memory.
+struct BatchMemory {
+  explicit BatchMemory(const BatchSpec& spec);
+
+  /// A batch of `num_rows` ≤ spec.batch_size rows in `block`; contents undefined. Keeps the capacity of the vectors
+  /// of `batch`.
+  void lay_out(std::shared_ptr<void> block, std::int64_t num_rows, Batch& batch) const;
+
+  BatchSpec spec;
+  std::size_t labels_offset = 0;  // images lie first
+  std::size_t valid_offset = 0;
+  std::size_t size_bytes = 0;
+};
+
+/// Immutable, except for what locks itself.
+struct LoaderCore {
+  /// Throws ConfigError for options that do not fit together or with the source.
+  LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipeline_in, LoaderOptions options_in);
+
+  LoaderCore(const LoaderCore&) = delete;
+  LoaderCore& operator=(const LoaderCore&) = delete;
+  /// Batches may live on; memory that nobody holds does not.
+  ~LoaderCore() { pool->drain(); }
+
+  std::size_t max_in_flight() const noexcept { return static_cast<std::size_t>(options.prefetch) + 1; }
+
+  std::shared_ptr<const Source> source;
+  Pipeline pipeline;
+  LoaderOptions options;  // defaults filled in
+  std::uint64_t num_rows;
+  EpochLayout layout;
+  BatchSpec spec;
+  BatchMemory memory;
+  std::shared_ptr<BlockPool> pool;
+  RowLoader rows;
+  Ledger ledger;
+  TaskRunner runner;
+};
+
+}  // namespace muster

@@ -1,0 +1,130 @@
+// What happens to one row: its sample is read, probed, planned and rendered into the row's slot, or, when that
+// fails, what the error policy says. Pixels depend on (image, pipeline, seed, epoch, sample id) alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "muster/batch.hpp"
+#include "muster/loader.hpp"
+
+namespace muster {
+
+/// Row k of a batch, wherever its parts are.
+struct RowSlot {
+  RowSlot(Batch& batch, std::int64_t k, Layout layout);
+
+  std::span<std::byte> pixels;
+  Slot slot;
+  std::int64_t& label;
+  std::uint8_t& valid;
+  std::uint64_t& id;
+  std::uint64_t& row;
+  Plan& plan;
+};
+
+enum class RowState : std::uint8_t { filler, loaded, substituted, masked, raised };
+
+/// What became of a row.
+struct RowResult {
+  RowState state = RowState::filler;
+  std::exception_ptr error;         // state raised: what the consumer gets
+  std::vector<Incident> incidents;  // in the order in which they came
+  std::uint64_t num_bytes_read = 0;
+};
+
+/// An error as an incident, which has sample and path beside the message.
+Incident describe(const Error& error, Outcome outcome, std::uint64_t epoch, std::uint64_t row);
+
+/// Samples and renderers for as many threads as work at once, reused from row to row. Taken and returned rather than
+/// tied to threads, so that nothing depends on which thread runs a row. Thread-safe.
+class ScratchPool {
+ public:
+  struct Scratch {
+    Sample sample;
+    Renderer renderer;
+  };
+
+  /// Returns its scratch when it goes.
+  class Lease {
+   public:
+    Lease(ScratchPool& pool, std::unique_ptr<Scratch> scratch) : pool_(&pool), scratch_(std::move(scratch)) {}
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease() { pool_->give_back(std::move(scratch_)); }
+    Scratch& operator*() const noexcept { return *scratch_; }
+    Scratch* operator->() const noexcept { return scratch_.get(); }
+
+   private:
+    ScratchPool* pool_;
+    std::unique_ptr<Scratch> scratch_;
+  };
+
+  ScratchPool(Pipeline pipeline, DecodeLimits limits, Integrity integrity);
+  Lease take();
+
+ private:
+  void give_back(std::unique_ptr<Scratch> scratch) noexcept;
+
+  Pipeline pipeline_;
+  DecodeLimits limits_;
+  Integrity integrity_;
+  std::mutex mutex_;  // held for bookkeeping only
+  std::size_t num_scratches_ = 0;
+  std::vector<std::unique_ptr<Scratch>> free_;
+};
+
+/// Thread-safe.
+class RowLoader {
+ public:
+  /// `options` has its defaults filled in: order and dtype are set.
+  RowLoader(std::shared_ptr<const Source> source, Pipeline pipeline, LoaderOptions options);
+
+  /// Loads row `row` of an epoch, or makes a filler when there is none. Every member of `slot` is written, whatever
+  /// happens; errors are in the result.
+  RowResult load(std::uint64_t epoch, std::optional<std::uint64_t> row, const RowSlot& slot,
+                 const std::stop_token& stop) noexcept;
+  /// Loads the row's own sample. Throws a located Error, whatever the policy says.
+  RowResult load_own(std::uint64_t epoch, std::uint64_t row, const RowSlot& slot);
+  /// The plan of the row's own sample. Throws a located Error.
+  Plan plan(std::uint64_t epoch, std::uint64_t row);
+
+ private:
+  /// The header of a sample that was read.
+  struct Header {
+    ImageInfo info;  // of encoded bytes; of a decoded image only `size` counts
+    std::uint64_t num_bytes = 0;
+  };
+
+  std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const;
+  Header read(std::uint64_t id, ScratchPool::Scratch& scratch, const std::stop_token& stop) const;
+  void show(std::uint64_t epoch, std::uint64_t row, std::uint64_t id, const RowSlot& slot, const std::stop_token& stop,
+            RowResult& result);
+  void mask(const RowSlot& slot) const noexcept;
+  void recover(std::uint64_t epoch, std::uint64_t row, const Error& error, const RowSlot& slot,
+               const std::stop_token& stop, RowResult& result);
+  bool substitute(std::uint64_t epoch, std::uint64_t row, const RowSlot& slot, const std::stop_token& stop,
+                  RowResult& result);
+  template <class Work>
+  auto located(std::uint64_t id, const char* step, Work&& work) const;
+  [[noreturn]] void rethrow_at(std::uint64_t id, const std::string& step) const;
+  Where where(std::uint64_t id, std::string stage) const;
+
+  std::shared_ptr<const Source> source_;
+  Pipeline pipeline_;
+  LoaderOptions options_;
+  std::uint64_t num_samples_;
+  std::uint64_t num_rows_;
+  ScratchPool scratches_;
+};
+
+}  // namespace muster

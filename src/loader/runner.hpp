@@ -1,0 +1,47 @@
+// Runs tasks on oneTBB: the one place in muster that names it.
+//
+// A runner owns an arena of `num_threads` workers and really gets that many, also on fewer cores. oneTBB limits the
+// workers of the whole process, and the lowest living tbb::global_control wins; so all runners together hold one
+// control, raised above the process's default by the threads of all living runners. This is muster's one exception
+// to "no global state"; it takes no worker from anybody else's arenas.
+#pragma once
+
+#include <memory>
+
+namespace muster {
+
+/// Work that comes in equal pieces, one per submitted token.
+class TokenTask {
+ public:
+  TokenTask() = default;
+  TokenTask(const TokenTask&) = delete;
+  TokenTask& operator=(const TokenTask&) = delete;
+  virtual ~TokenTask() = default;
+
+  /// Does one piece, or nothing when there is none left. Called on a worker, by several at once.
+  virtual void run_one() noexcept = 0;
+};
+
+/// Thread-safe. Tokens that have not run when the runner goes may still run later: they keep their task alive.
+class TaskRunner {
+ public:
+  explicit TaskRunner(int num_threads);
+  TaskRunner(const TaskRunner&) = delete;
+  TaskRunner& operator=(const TaskRunner&) = delete;
+  ~TaskRunner();
+
+  int num_threads() const noexcept;
+  /// A worker will call task->run_one() once. Throws std::bad_alloc.
+  void submit(std::shared_ptr<TokenTask> task);
+
+  /// One per core that this process may use.
+  static int default_num_threads();
+  /// More cannot be had from oneTBB without a warning on stderr.
+  static int max_num_threads();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace muster
