@@ -1,0 +1,21 @@
+// The subcommands: each adds itself to the program's parser and says what to run when it was called.
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace muster::cli {
+
+struct Command {
+  CLI::App* parser = nullptr;
+  std::function<void()> run;  // throws ConfigError when the call was wrong, anything else when the run failed
+};
+
+Command add_inspect(CLI::App& program);
+Command add_bench(CLI::App& program);
+Command add_preview(CLI::App& program);
+Command add_export(CLI::App& program);
+Command add_synth(CLI::App& program);
+
+}  // namespace muster::cli

@@ -1,0 +1,65 @@
+// muster SUBCOMMAND DIR [options]
+//
+// Results go to standard output, progress and diagnostics to standard error. Exit status: 0 done, 1 the data or the
+// run failed, 2 the call or the configuration was wrong.
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "commands.hpp"
+#include "output.hpp"
+#include "muster/error.hpp"
+#include "muster/version.hpp"
+
+namespace {
+
+enum ExitStatus { done = 0, run_failed = 1, call_was_wrong = 2 };
+
+int fail(ExitStatus status, const std::string& message) {
+  std::fputs(fmt::format("muster: {}\n", message).c_str(), stderr);
+  return status;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program{"Images in, batches of one proved shape out.", "muster"};
+  program.set_version_flag("--version", fmt::format("muster {}", muster::version));
+  program.require_subcommand(1);
+  program.footer("muster SUBCOMMAND --help tells more.\nExit status: 0 done, 1 the data or the run failed, "
+                 "2 the call or the configuration was wrong.");
+  const muster::cli::Command commands[] = {
+      muster::cli::add_inspect(program), muster::cli::add_bench(program), muster::cli::add_preview(program),
+      muster::cli::add_export(program),  muster::cli::add_synth(program),
+  };
+  for (const muster::cli::Command& command : commands) command.parser->get_formatter()->column_width(32);
+
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    muster::cli::print(program.help());
+    return done;
+  } catch (const CLI::CallForVersion& version) {
+    muster::cli::print(fmt::format("{}\n", version.what()));
+    return done;
+  } catch (const CLI::ParseError& error) {
+    return fail(call_was_wrong, fmt::format("{}\nRun with --help for the options.", error.what()));
+  }
+  for (const muster::cli::Command& command : commands) {
+    if (command.parser->parsed()) command.run();
+  }
+  return done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const muster::ConfigError& error) {
+    return fail(call_was_wrong, error.what());
+  } catch (const std::exception& error) {
+    return fail(run_failed, error.what());
+  }
+}

@@ -1,0 +1,174 @@
+#include "options.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace muster::cli {
+namespace {
+
+constexpr const char* pixels_group = "What happens to the pixels";
+constexpr const char* batches_group = "What the batches hold";
+constexpr const char* speed_group = "Speed (never changes a byte)";
+
+/// The values of an enumeration from 0 to `last`, by name.
+template <class Enum>
+std::vector<std::string> names_up_to(Enum last) {
+  std::vector<std::string> names;
+  for (int i = 0; i <= static_cast<int>(last); ++i) names.emplace_back(name(static_cast<Enum>(i)));
+  return names;
+}
+
+/// An option that takes one of some words.
+CLI::Option* add_choice(CLI::App& parser, const std::string& option, std::string& value,
+                        const std::vector<std::string>& words, const std::string& description) {
+  return parser.add_option(option, value, description)
+      ->check(CLI::IsMember(words).description(""))
+      ->option_text(fmt::format("{}", fmt::join(words, "|")));
+}
+
+/// "I/N" → rank I of N.
+std::optional<Shard> parse_shard(std::string_view text) {
+  Shard shard;
+  const char* end = text.data() + text.size();
+  const auto [slash, index_error] = std::from_chars(text.data(), end, shard.index);
+  if (index_error != std::errc{} || slash == end || *slash != '/') return std::nullopt;
+  const auto [rest, count_error] = std::from_chars(slash + 1, end, shard.count);
+  if (count_error != std::errc{} || rest != end || shard.index >= shard.count) return std::nullopt;
+  return shard;
+}
+
+bool is_list(const std::filesystem::path& path) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return extension == ".csv";
+}
+
+std::string read_text(const std::string& path) {
+  std::vector<std::uint8_t> bytes;
+  try {
+    read_file(path, bytes);
+  } catch (const SourceError& error) {
+    throw ConfigError("--pipeline", error.what());
+  }
+  return {bytes.begin(), bytes.end()};
+}
+
+Integrity integrity_from_name(std::string_view name) {
+  if (name == "lenient") return Integrity::lenient;
+  return name == "full" ? Integrity::full : Integrity::window;
+}
+
+}  // namespace
+
+void add_options(CLI::App& parser, Options& options) {
+  parser.add_option("DIR", options.dir, "image folder (DIR/class/image.jpg), or a list (path,label) ending in .csv")
+      ->required()
+      ->option_text(" ");
+
+  const auto preset = add_choice(parser, "--preset", options.preset, Pipeline::preset_names(),
+                                 fmt::format("pipeline by name [{}]", options.preset))
+                          ->group(pixels_group);
+  parser.add_option("--pipeline", options.pipeline_file, "pipeline from a JSON file, instead of a preset")
+      ->option_text("FILE")
+      ->excludes(preset)
+      ->group(pixels_group);
+  add_choice(parser, "--color", options.color, {"rgb", "grey"}, "channels of the batches [as the pipeline says]")
+      ->group(pixels_group);
+  parser.add_flag("--no-orientation", options.no_orientation, "do not turn images as EXIF says")->group(pixels_group);
+
+  parser.add_option("--batch-size", options.batch_size, "rows per batch [64]")
+      ->option_text("N")
+      ->group(batches_group);
+  parser.add_option("--epoch", options.epoch, "first epoch; order and draws depend on it [0]")
+      ->option_text("N")
+      ->group(batches_group);
+  parser.add_option("--seed", options.seed, "of order and draws [0]")->option_text("N")->group(batches_group);
+  parser.add_flag("--shuffle", options.shuffle, "a fresh order for every epoch")->group(batches_group);
+  add_choice(parser, "--last-batch", options.last_batch, names_up_to(LastBatch::strict),
+             "when the batch size does not divide [partial]")
+      ->group(batches_group);
+  add_choice(parser, "--on-error", options.on_error, names_up_to(OnError::substitute),
+             "what becomes of a sample that fails [raise]")
+      ->group(batches_group);
+  add_choice(parser, "--dtype", options.dtype, names_up_to(DType::float32),
+             "element type; uint8 is the pixels before Normalize [as the pipeline makes them]")
+      ->group(batches_group);
+  add_choice(parser, "--layout", options.layout, names_up_to(Layout::nhwc), "order of the axes [nchw]")
+      ->group(batches_group);
+  parser.add_option("--shard", options.shard, "be rank I of N, counted from 0 [0/1]")
+      ->option_text("I/N")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return parse_shard(text) ? std::string{} : "expected I/N with 0 <= I < N, received " + text;
+          },
+          ""))
+      ->group(batches_group);
+  add_choice(parser, "--integrity", options.integrity, {"lenient", "window", "full"},
+             "how much of a file must be sound: what libjpeg does not refuse, what is shown, everything [window]")
+      ->group(batches_group);
+  parser.add_option("--max-pixels", options.max_pixels,
+                    fmt::format("refuse larger images [{}]", options.max_pixels))
+      ->option_text("N")
+      ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()).description(""))
+      ->group(batches_group);
+
+  parser.add_option("--threads", options.threads, "workers [0: one per core]")->option_text("N")->group(speed_group);
+  parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2]")->option_text("N")->group(speed_group);
+}
+
+void add_json_flag(CLI::App& parser, bool& json) {
+  parser.add_flag("--json", json, "print the result as one JSON object");
+}
+
+std::shared_ptr<const Source> open_source(const Options& options) {
+  std::shared_ptr<const Source> source;
+  if (is_list(options.dir)) {
+    source = std::make_shared<CsvList>(options.dir);
+  } else {
+    source = std::make_shared<ImageFolder>(options.dir);
+  }
+  if (source->size() == 0) throw SourceError("open", fmt::format("{} holds no samples", options.dir));
+  return source;
+}
+
+Pipeline make_pipeline(const Options& options) {
+  const Pipeline pipeline = options.pipeline_file.empty() ? Pipeline::preset(options.preset)
+                                                          : Pipeline::from_json(read_text(options.pipeline_file));
+  DecodeOptions decode = pipeline.decode_options();
+  if (!options.color.empty()) decode.color = options.color == "grey" ? Color::grey : Color::rgb;
+  if (options.no_orientation) decode.apply_orientation = false;
+  return decode == pipeline.decode_options() ? pipeline : Pipeline(pipeline.stages(), decode);
+}
+
+LoaderOptions loader_options(const Options& options) {
+  LoaderOptions result;
+  result.batch_size = options.batch_size;
+  result.shuffle = options.shuffle;
+  result.seed = options.seed;
+  result.last_batch = last_batch_from_name(options.last_batch);
+  result.on_error = on_error_from_name(options.on_error);
+  result.num_threads = options.threads;
+  result.prefetch = options.prefetch;
+  if (!options.dtype.empty()) result.dtype = dtype_from_name(options.dtype);
+  result.layout = layout_from_name(options.layout);
+  result.shard = parse_shard(options.shard).value();
+  result.limits.max_pixels = options.max_pixels;
+  result.integrity = integrity_from_name(options.integrity);
+  return result;
+}
+
+int num_threads(const Options& options) {
+  if (options.threads > 0) return options.threads;
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,67 @@
+#include "output.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace muster::cli {
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
+  }
+}
+
+std::string to_line(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+}
+
+OutputFile::OutputFile(const std::filesystem::path& path) : path_(path) {
+  if (std::filesystem::exists(path_)) path_ = std::filesystem::canonical(path_);
+  const bool in_place = std::filesystem::exists(path_) && !std::filesystem::is_regular_file(path_);
+  written_path_ = in_place ? path_ : std::filesystem::path(fmt::format("{}.{}.tmp", path_.string(), getpid()));
+  file_ = open(written_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file_ < 0) fail();
+}
+
+OutputFile::~OutputFile() {
+  if (file_ < 0) return;
+  close(file_);
+  if (written_path_ != path_) unlink(written_path_.c_str());
+}
+
+void OutputFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void OutputFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail();
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void OutputFile::commit() {
+  const int file = std::exchange(file_, -1);
+  const bool closed = close(file) == 0;
+  if (written_path_ == path_) {
+    if (!closed) fail();
+  } else if (!closed || rename(written_path_.c_str(), path_.c_str()) != 0) {
+    const int cause = errno;
+    unlink(written_path_.c_str());
+    errno = cause;
+    fail();
+  }
+}
+
+void OutputFile::fail() const {
+  throw std::system_error(errno, std::generic_category(), fmt::format("cannot write {}", path_.string()));
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,45 @@
+// Results: standard output, and files that are there as a whole or not at all.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace muster::cli {
+
+/// Writes to standard output at once; throws std::system_error when that fails (a full disk).
+void print(std::string_view text);
+
+/// One line; bytes that are no UTF-8 become U+FFFD.
+std::string to_line(const nlohmann::ordered_json& json);
+
+/// Takes the name of `path` only when commit() is called; until then the content grows under a temporary name
+/// beside it, which the destructor removes. What is no regular file (a device, a pipe) is written directly.
+/// Errors are std::system_error and name the path.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::filesystem::path& path);
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  ~OutputFile();
+
+  void write(std::string_view text);
+  void write(std::span<const std::byte> bytes);
+  void commit();
+
+  /// Where the content grows: for functions that write a file themselves.
+  const std::filesystem::path& written_path() const noexcept { return written_path_; }
+
+ private:
+  [[noreturn]] void fail() const;
+
+  std::filesystem::path path_;
+  std::filesystem::path written_path_;
+  int file_ = -1;
+};
+
+}  // namespace muster::cli
