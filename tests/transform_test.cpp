@@ -158,6 +158,7 @@ TEST_CASE("LetterBox: fits, keeps the aspect, and pads with 114") {
   const LetterBox down_only{.size = {640, 640}, .scale_up = false};
   CHECK(step<Resample>(down_only.draw({101, 200}, rng), 0).size == Size{101, 200});
   CHECK(step<Border>(down_only.draw({101, 200}, rng), 1).padding == Padding(220, 269, 220, 270));
+  CHECK(step<Border>(down_only.draw({200, 101}, rng), 1).padding == Padding(269, 220, 270, 220));
   const LetterBox stride{.size = {640, 640}, .stride = 32};
   CHECK(stride.draw({375, 500}, rng).output_size({375, 500}) == Size{480, 640});
   CHECK(stride.draw({333, 500}, rng).output_size({333, 500}) == Size{448, 640});

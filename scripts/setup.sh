@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs what muster is built from: Debian 12 packages, only those that are missing.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+Usage: scripts/setup.sh [--full]
+
+Installs the missing Debian packages that muster needs, as root or through sudo.
+
+  --full   also what the benchmarks and the comparison with torchvision need
+  --help   this text
+END
+}
+
+full=false
+while (($# > 0)); do
+  case $1 in
+    --full) full=true ;;
+    -h | --help) usage; exit 0 ;;
+    *) printf 'setup.sh: unknown argument: %s\n' "$1" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+packages=(
+  g++ cmake ninja-build pkg-config
+  libjpeg62-turbo-dev libpng-dev libtiff-dev libwebp-dev libtbb-dev
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libfmt-dev libcli11-dev nlohmann-json3-dev libhwy-dev doctest-dev
+)
+if $full; then
+  packages+=(libbenchmark-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision)
+fi
+
+if ! command -v apt-get >/dev/null; then
+  echo "setup.sh: apt-get not found; install these yourself (Debian's names): ${packages[*]}" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  echo "setup: all ${#packages[@]} packages are installed"
+  exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+  if ! command -v sudo >/dev/null; then
+    echo "setup.sh: packages are missing, and this is neither root nor is there a sudo." >&2
+    echo "Run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+
+echo "setup: installing ${missing[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Sets up, builds and runs the tests; CTest's summary comes last.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+Usage: scripts/test.sh [--full]
+
+Installs missing packages, builds into build/, and runs the test suite. Run again, it does only what changed.
+
+  --full   with every optional part: the suite again under AddressSanitizer, UndefinedBehaviorSanitizer and
+           ThreadSanitizer, the comparison with torchvision, the shared library, the benchmarks
+  --help   this text
+END
+}
+
+full=false
+while (($# > 0)); do
+  case $1 in
+    --full) full=true ;;
+    -h | --help) usage; exit 0 ;;
+    *) printf 'test.sh: unknown argument: %s\n' "$1" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+if command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+
+if $full; then
+  scripts/setup.sh --full
+  for preset in asan tsan; do
+    cmake --preset "$preset"
+    cmake --build --preset "$preset"
+  done
+  cmake --preset release -DMUSTER_FULL_TESTS=ON -DMUSTER_BUILD_BENCH=ON -DMUSTER_INCLUDE_TEST_TREES="asan;tsan"
+else
+  scripts/setup.sh
+  cmake --preset release -DMUSTER_FULL_TESTS=OFF -DMUSTER_BUILD_BENCH=OFF -DMUSTER_INCLUDE_TEST_TREES=
+fi
+cmake --build --preset release
+ctest --preset release
