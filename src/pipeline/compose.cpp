@@ -73,19 +73,19 @@ class Composer {
 
  private:
   GeometryPass& current() { return std::get<GeometryPass>(passes_.back()); }
-  View& view() { return current().resample ? current().write : current().read; }
+  View& view() { return current().view(); }
 
   void begin(Size source) { passes_.emplace_back(GeometryPass{View::whole(source), std::nullopt, View{}}); }
 
   void add(const Resample& resample) {
     if (resample.size == view().canvas) return;  // Pillow skips both passes: a copy
-    if (current().resample) begin(current().size());
+    if (current().resample) begin(view().canvas);
     current().resample = resample;
     current().write = View::whole(resample.size);
   }
 
   void add(const Border& border) {
-    const Size in = current().size();
+    const Size in = view().canvas;
     if (border.mode == PadMode::constant) {
       if (view().pad(border.padding, border.fill)) return;
       begin(in);

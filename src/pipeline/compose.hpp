@@ -41,8 +41,9 @@ struct GeometryPass {
   View read;
   std::optional<Resample> resample;  // of the whole canvas of `read`
   View write;                        // of the resampled image; unused without one
-  /// The size that comes out.
-  Size size() const noexcept { return resample ? write.canvas : read.canvas; }
+  /// The last view: what it shows is what comes out.
+  const View& view() const noexcept { return resample ? write : read; }
+  View& view() noexcept { return resample ? write : read; }
   /// True if the pass gives back its source.
   bool is_identity() const noexcept;
 };

@@ -18,12 +18,17 @@ struct Renderer::Impl {
   template <class Fetch>
   void run(const Plan& plan, const Fetch& fetch, const Slot& slot);
 
-  /// Reads and resamples. Returns the part of the image that the pass's last view shows.
-  template <class Fetch>
-  ImageView show(const GeometryPass& pass, const Fetch& fetch);
+  /// Shows what a pass makes of the image: calls `finished(y, row)` for the rows of its last view's source, in order.
+  template <class Fetch, class Finished>
+  void show(const GeometryPass& pass, const Fetch& fetch, const Finished& finished);
 
-  /// Makes what `view` shows of its source the current picture.
-  void keep(const View& view, const ImageView& shown);
+  /// The input of a pass's resample job: mirrored and padded already.
+  template <class Fetch>
+  ImageView resample_input(const View& part, const Fetch& fetch);
+
+  /// Makes what a pass shows the current picture.
+  template <class Fetch>
+  void keep(const GeometryPass& pass, const Fetch& fetch);
 
   void apply(std::size_t stage, const Plan& plan);
   void check_pixels(Size size, std::string_view what) const;
@@ -50,44 +55,44 @@ void Renderer::Impl::check_pixels(Size size, std::string_view what) const {
 }
 
 template <class Fetch>
-ImageView Renderer::Impl::show(const GeometryPass& pass, const Fetch& fetch) {
-  const int channels = pipeline.num_channels();
-  const auto fetch_view = [&](const View& view) {
-    return view.source.empty() ? ImageView{nullptr, view.source.size(), channels, 0} : fetch(view.source);
-  };
-  if (!pass.resample) return fetch_view(pass.read);
+ImageView Renderer::Impl::resample_input(const View& part, const Fetch& fetch) {
+  const ImageView shown = part.source.empty() ? ImageView{nullptr, {}, pipeline.num_channels(), 0} : fetch(part.source);
+  if (!part.padded() && !part.mirrored()) return shown;
+  check_pixels(part.canvas, "a padded image");
+  draw(part, shown, pipeline.impl_->tables, canvas);
+  return canvas.view();
+}
 
+template <class Fetch, class Finished>
+void Renderer::Impl::show(const GeometryPass& pass, const Fetch& fetch, const Finished& finished) {
+  if (pass.view().source.empty()) return;
+  if (!pass.resample) {
+    const ImageView shown = fetch(pass.read.source);
+    for (std::int64_t y = 0; y < shown.size.height; ++y) finished(y, shown.row(y));
+    return;
+  }
   const ResampleJob job{.in = pass.read.canvas,
                         .out = pass.resample->size,
                         .window = pass.write.source,
                         .interpolation = pass.resample->interpolation};
-  if (job.window.empty()) return {nullptr, job.window.size(), channels, 0};
   const Rect needed = required_input(job);
   check_pixels({needed.height, job.window.width}, "an intermediate");
-  check_pixels(job.window.size(), "a resampled image");
   View part = pass.read;
   part.crop(needed);
-  ImageView in = fetch_view(part);
-  if (part.padded() || part.mirrored()) {
-    check_pixels(part.canvas, "a padded image");
-    draw(part, in, canvas);
-    in = canvas.view();
-  }
-  resampler.run(job, in, resampled);
-  return resampled.view();
+  resampler.run_rows(job, resample_input(part, fetch), finished);
 }
 
-void Renderer::Impl::keep(const View& view, const ImageView& shown) {
+template <class Fetch>
+void Renderer::Impl::keep(const GeometryPass& pass, const Fetch& fetch) {
   ++counts.num_materialised;
+  const View& view = pass.view();
   check_pixels(view.canvas, "an intermediate");
-  if (!view.padded() && !view.mirrored()) {
-    for (Image* owner : {&decoded, &resampled}) {
-      if (owner->data() != shown.data || owner->size() != shown.size) continue;
-      owner->swap(current);
-      return;
-    }
-  }
-  draw(view, shown, next);
+  const int channels = pipeline.num_channels();
+  next.reshape(view.canvas, channels);
+  const SlotWriter writer(view, channels, pipeline.impl_->tables,
+                          {reinterpret_cast<std::byte*>(next.data()), DType::uint8, Layout::nhwc});
+  show(pass, fetch, writer);
+  writer.fill_borders();
   next.swap(current);
 }
 
@@ -116,12 +121,16 @@ void Renderer::Impl::run(const Plan& plan, const Fetch& fetch, const Slot& slot)
     if (const auto* geometry = std::get_if<GeometryPass>(&passes[i])) {
       const bool last = i + 1 == passes.size();
       if (i > 0 && !last && geometry->is_identity()) continue;
-      const ImageView shown = i == 0 ? show(*geometry, fetch) : show(*geometry, fetch_current);
-      const View& view = geometry->resample ? geometry->write : geometry->read;
-      if (last) {
-        write(view, shown, pipeline.impl_->tables, slot);
+      const auto run_pass = [&](const auto& from) {
+        if (!last) return keep(*geometry, from);
+        const SlotWriter writer(geometry->view(), pipeline.num_channels(), pipeline.impl_->tables, slot);
+        show(*geometry, from, writer);
+        writer.fill_borders();
+      };
+      if (i == 0) {
+        run_pass(fetch);
       } else {
-        keep(view, shown);
+        run_pass(fetch_current);
       }
     } else if (const auto* border = std::get_if<BorderPass>(&passes[i])) {
       check_pixels(output_size(border->border, current.size()), "a padded image");

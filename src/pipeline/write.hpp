@@ -18,27 +18,49 @@ class ValueTables {
   ValueTables(const std::vector<Stage>& stages, int num_channels);
 
   int num_channels() const noexcept { return num_channels_; }
-  const float* floats(int channel) const noexcept { return floats_[index(channel)].data(); }
-  const std::uint16_t* float16(int channel) const noexcept { return float16_[index(channel)].data(); }
-  const std::uint16_t* bfloat16(int channel) const noexcept { return bfloat16_[index(channel)].data(); }
+  /// The 256 elements of channel `channel`, of the type that `dtype` names. uint8 stays what it is, whatever the
+  /// value stages say. Throws ConfigError for int64.
+  const void* table(DType dtype, int channel) const;
 
  private:
-  static std::size_t index(int channel) noexcept { return static_cast<std::size_t>(channel); }
-
   int num_channels_;
+  std::array<std::uint8_t, 256> bytes_{};
   std::array<std::array<float, 256>, 3> floats_{};
   std::array<std::array<std::uint16_t, 256>, 3> float16_{};
   std::array<std::array<std::uint16_t, 256>, 3> bfloat16_{};
 };
 
-/// The fill colour as pixels of an image with 1 or 3 channels have it.
-std::array<std::uint8_t, 3> fill_pixel(Fill fill, int num_channels) noexcept;
+/// Writes what a view shows into a slot, row by row: pixels are mirrored, looked up, cast and laid out in one go, as
+/// soon as the resampler has finished them.
+class SlotWriter {
+ public:
+  /// `tables` and the slot must outlive the writer. Rows will have `num_channels` interleaved channels.
+  SlotWriter(const View& view, int num_channels, const ValueTables& tables, const Slot& slot);
+
+  /// Row y of view.source, view.source.width pixels.
+  void operator()(std::int64_t y, const std::uint8_t* row) const { write_row_(*this, y, row); }
+  /// The rows of the canvas that show nothing of the source.
+  void fill_borders() const { fill_borders_(*this); }
+
+ private:
+  template <class T>
+  struct ElementsOf;  // what is done for elements of type T
+
+  const View& view_;
+  int num_channels_;
+  Layout layout_;
+  std::byte* data_;
+  std::array<const void*, 3> tables_{};
+  std::array<std::uint8_t, 3> filler_{};
+  void (*write_row_)(const SlotWriter&, std::int64_t y, const std::uint8_t* row);
+  void (*fill_borders_)(const SlotWriter&);
+};
 
 /// Writes what `view` shows into `slot`. `shown` is the part view.source of its source.
 void write(const View& view, const ImageView& shown, const ValueTables& tables, const Slot& slot);
 
 /// The same into an image, which becomes {canvas.height, canvas.width, shown.channels}.
-void draw(const View& view, const ImageView& shown, Image& out);
+void draw(const View& view, const ImageView& shown, const ValueTables& tables, Image& out);
 
 /// `in` with a border, into `out`; `out` must not be what `in` shows.
 void draw_border(const Border& border, const ImageView& in, Image& out);
