@@ -2,8 +2,6 @@
 #include <cstdio>
 #include <iterator>
 #include <random>
-#include <set>
-#include <sstream>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -378,6 +376,9 @@ TEST_CASE("decode: a window outside the image is a ShapeError") {
   CHECK_THROWS_AS(decoder.decode(data, info, {0, 0, info.size.height + 1, 1}, out), ShapeError);
   CHECK_THROWS_AS(decoder.decode(data, info, {0, 0, 0, 1}, out), ShapeError);
   CHECK_THROWS_AS(decoder.decode(data, info, {-1, 0, 1, 1}, out), ShapeError);
+  ImageInfo invented = info;
+  invented.size.height *= 2;
+  CHECK_THROWS_AS(decoder.decode(data, invented, {info.size.height, 0, 1, 1}, out), ShapeError);
 }
 
 TEST_CASE("probe: format, channels and bits are as stored; the orientation only if it is applied") {
@@ -538,7 +539,6 @@ TEST_CASE("decode: a damaged image leaves no trace in the next one") {
 }
 
 TEST_CASE("decode: a flipped byte anywhere gives one verdict, twice the same, and the probed shape") {
-  Decoder used;
   const DecodeLimits limits{.max_pixels = 1 << 16};
   for (const std::string& name : small_files()) {
     CAPTURE(name);

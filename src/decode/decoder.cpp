@@ -22,6 +22,10 @@ Decoder::~Decoder() = default;
 ImageInfo Decoder::probe(Bytes bytes) const { return muster::probe(bytes, impl_->options, impl_->limits); }
 
 std::string Decoder::decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out) {
+  if (info.size != codec::oriented_size(info.stored, info.orientation)) {
+    throw ShapeError("decode", fmt::format("the info is not one that probe() gave: {} stored, {} after orientation {}",
+                                           to_string(info.stored), to_string(info.size), info.orientation));
+  }
   if (!contains(info.size, window)) {
     throw ShapeError("decode", fmt::format("the window {} at y {}, x {} does not lie inside the image of {}",
                                            to_string(window.size()), window.y, window.x, to_string(info.size)));

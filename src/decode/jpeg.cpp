@@ -105,8 +105,8 @@ class Decompressor {
 bool smooths_blocks(const jpeg_decompress_struct& info) {
   if (info.coef_bits == nullptr) return false;
   for (int c = 0; c < info.num_components; ++c) {
-    if (std::any_of(info.coef_bits[c] + 1, info.coef_bits[c] + DCTSIZE2, [](int bits) { return bits != 0; }))
-      return true;
+    const int* bits = info.coef_bits[c];
+    if (std::any_of(bits + 1, bits + DCTSIZE2, [](int missing) { return missing != 0; })) return true;
   }
   return false;
 }
@@ -157,8 +157,11 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   const Rect& window = job.window;
   Samples samples = Samples::rgb;
   std::int64_t first_column = 0;
+  decompressor.run([&] { jpeg_read_header(&info, TRUE); });
+  if (info.image_height != markers.size.height || info.image_width != markers.size.width) {
+    fail("the markers contradict each other about the size");
+  }
   decompressor.run([&] {
-    jpeg_read_header(&info, TRUE);
     samples = choose_output(info);
     jpeg_start_decompress(&info);
     if (job.integrity == Integrity::full || smooths_blocks(info)) return;

@@ -283,7 +283,7 @@ Header probe_tiff(Bytes bytes) {
 std::string decode_tiff(const Job& job, Scratch& scratch, Image& out) {
   constexpr std::int64_t max_bytes_per_pixel = 16;
   constexpr std::int64_t tables = std::int64_t{64} << 20;
-  const TiffReader reader(job.bytes, job.max_pixels * max_bytes_per_pixel + tables);
+  const TiffReader reader(job.bytes, std::min(job.max_pixels, max_side * max_side) * max_bytes_per_pixel + tables);
   const Layout layout = read_layout(reader);
   if (layout.size != job.stored) fail("the header is not the one that was probed");
   const Palette palette = layout.samples == Samples::palette ? read_palette(reader.get(), layout.bits) : Palette{};
