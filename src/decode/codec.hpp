@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "muster/decode.hpp"
+#include "restart_cut.hpp"
 
 namespace muster::codec {
 
@@ -40,6 +41,7 @@ struct Job {
 struct Scratch {
   std::vector<std::uint8_t> row;
   std::vector<std::uint8_t> image;
+  RestartCut cut;  // of a JPEG
 };
 
 // Each probe reads a header and refuses, by name, what its decode cannot take. Each decode makes `out` uint8

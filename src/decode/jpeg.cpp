@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <jpeglib.h>
@@ -10,6 +11,7 @@
 #include "jpeg_markers.hpp"
 #include "jump.hpp"
 #include "pixels.hpp"
+#include "restart_cut.hpp"
 
 namespace muster::codec {
 namespace {
@@ -37,7 +39,8 @@ void require_supported(const JpegMarkers& markers) {
 /// damaged image must not decode with those of the one before. Errors become DecodeError, warnings are kept.
 class Decompressor {
  public:
-  Decompressor(Bytes bytes, bool lenient) : bytes_(bytes), lenient_(lenient) {
+  /// `place` says what byte offsets in messages count in.
+  Decompressor(Bytes bytes, std::string_view place, bool lenient) : bytes_(bytes), place_(place), lenient_(lenient) {
     info_.err = jpeg_std_error(&errors_);
     errors_.error_exit = [](j_common_ptr common) { self(common).on_error(); };
     errors_.emit_message = [](j_common_ptr common, int level) {
@@ -59,13 +62,13 @@ class Decompressor {
   template <class Step>
   void run(const Step& step) {
     if (run_guarded(jump_, step)) return;
-    fail(fmt::format("{} (near byte {})", static_cast<const char*>(message_), offset_));
+    fail(fmt::format("{} (near byte {}{})", static_cast<const char*>(message_), offset_, place_));
   }
 
   /// What libjpeg warned about; empty if it did not.
   std::string warnings() const {
     if (errors_.num_warnings == 0) return {};
-    std::string text = fmt::format("{} (near byte {})", static_cast<const char*>(message_), offset_);
+    std::string text = fmt::format("{} (near byte {}{})", static_cast<const char*>(message_), offset_, place_);
     if (errors_.num_warnings > 1) text += fmt::format(", and {} more warnings", errors_.num_warnings - 1);
     return text;
   }
@@ -92,6 +95,7 @@ class Decompressor {
   }
 
   Bytes bytes_;
+  std::string_view place_;
   bool lenient_;
   jpeg_decompress_struct info_{};
   jpeg_error_mgr errors_{};
@@ -113,6 +117,29 @@ bool smooths_blocks(const jpeg_decompress_struct& info) {
 
 /// Fancy upsampling reads across columns: with two more on each side those inside are what a whole decode gives.
 constexpr std::int64_t margin = 2;
+
+/// What is really decoded.
+struct Input {
+  Bytes bytes;
+  Size stored;
+  Rect window;
+  std::int64_t end_row;    // the row behind the last one to decode
+  std::string_view place;  // what byte offsets in messages count in
+};
+
+/// The file, or what its restart markers allow to cut out of it.
+Input choose_input(const Job& job, const JpegMarkers& markers, Scratch& scratch) {
+  const Rect& window = job.window;
+  if (job.integrity == Integrity::full || !cut_restarts(job.bytes, markers, window, scratch.cut)) {
+    return {job.bytes, job.stored, window, job.end_row(), ""};
+  }
+  const Rect& shown = scratch.cut.shown;
+  return {scratch.cut.bytes,
+          shown.size(),
+          {window.y - shown.y, window.x - shown.x, window.height, window.width},
+          job.end_row() - shown.y,
+          " of the segments that the window needs"};
+}
 
 Samples choose_output(jpeg_decompress_struct& info) {
   info.dct_method = JDCT_ISLOW;
@@ -152,13 +179,13 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   if (markers.scans.size() > max_scans) fail(fmt::format("more than {} scans are not supported", max_scans));
   if (!markers.end_of_image && !lenient) fail(markers.fault);
 
-  Decompressor decompressor(job.bytes, lenient);
+  const auto [bytes, stored, window, end_row, place] = choose_input(job, markers, scratch);
+  Decompressor decompressor(bytes, place, lenient);
   jpeg_decompress_struct& info = decompressor.info();
-  const Rect& window = job.window;
   Samples samples = Samples::rgb;
   std::int64_t first_column = 0;
   decompressor.run([&] { jpeg_read_header(&info, TRUE); });
-  if (info.image_height != markers.size.height || info.image_width != markers.size.width) {
+  if (info.image_height != stored.height || info.image_width != stored.width) {
     fail("the markers contradict each other about the size");
   }
   decompressor.run([&] {
@@ -166,10 +193,10 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
     jpeg_start_decompress(&info);
     if (job.integrity == Integrity::full || smooths_blocks(info)) return;
     const std::int64_t left = std::max<std::int64_t>(window.x - margin, 0);
-    const std::int64_t right = std::min(window.x + window.width + margin, job.stored.width);
+    const std::int64_t right = std::min(window.x + window.width + margin, stored.width);
     JDIMENSION x = static_cast<JDIMENSION>(left);
     JDIMENSION width = static_cast<JDIMENSION>(right - left);
-    if (right - left < job.stored.width) {
+    if (right - left < stored.width) {
       jpeg_crop_scanline(&info, &x, &width);  // moves x left to the start of an MCU
       first_column = x;
     }
@@ -181,7 +208,7 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   out.reshape(window.size(), num_channels(job.color));
   std::uint8_t* row = scratch.row.data();
   decompressor.run([&] {
-    for (std::int64_t y = info.output_scanline; y < job.end_row(); ++y) {
+    for (std::int64_t y = info.output_scanline; y < end_row; ++y) {
       jpeg_read_scanlines(&info, &row, 1);
       if (y < window.y || y >= window.y + window.height) continue;
       write_row({row + (window.x - first_column) * step, window.width, step, samples}, job.color,

@@ -60,10 +60,16 @@ class Walk {
       }
       const Bytes segment = bytes_.subspan(position_ + 2, *length - 2);
       position_ += *length;
-      take(marker, segment);
+      if (found_.scans.empty()) found_.segments.push_back(start);
+      take(marker, segment, start);
       if (marker == SOS) {
         if (found_.scans.size() > max_scans) break;
-        found_.scans.push_back({start, position_, position_, restart_interval_});
+        found_.scans.push_back({.header = start,
+                                .data_begin = position_,
+                                .data_end = position_,
+                                .restart_interval = restart_interval_,
+                                .num_components = segment.empty() ? 0 : segment[0],
+                                .restarts = {}});
         if (header_only) break;
         skip_entropy_data();
         found_.scans.back().data_end = position_;
@@ -90,14 +96,17 @@ class Walk {
   void skip_entropy_data() {
     while (seek_marker()) {
       const std::uint8_t marker = bytes_[position_ - 1];
-      if (marker >= RST0 && marker < SOI) continue;
+      if (marker >= RST0 && marker < SOI) {
+        if (restart_interval_ > 0) found_.scans.back().restarts.push_back(position_ - 2);
+        continue;
+      }
       position_ -= 2;
       return;
     }
     position_ = bytes_.size();
   }
 
-  void take(std::uint8_t marker, Bytes segment) {
+  void take(std::uint8_t marker, Bytes segment, std::size_t start) {
     const ByteReader reader(segment, Endian::big);
     if (marker == DHP || marker == EXP) {
       found_.is_hierarchical = true;
@@ -109,6 +118,7 @@ class Walk {
       found_.adobe_transform = segment[11];
     } else if (is_frame(marker) && found_.frame_type == 0 && segment.size() >= 6) {
       found_.frame_type = marker;
+      found_.frame = start;
       found_.precision = segment[0];
       found_.size = {*reader.u16(1), *reader.u16(3)};
       found_.num_components = segment[5];

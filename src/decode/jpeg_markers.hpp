@@ -20,10 +20,12 @@ struct JpegMarkers {
     int vertical = 1;
   };
   struct Scan {
-    std::size_t header = 0;      // of the marker SOS
-    std::size_t data_begin = 0;  // entropy-coded bytes, restart markers included
-    std::size_t data_end = 0;    // of the marker that ends them, or the end of the stream
-    int restart_interval = 0;    // in MCUs; 0: no restart markers
+    std::size_t header = 0;             // of the marker SOS
+    std::size_t data_begin = 0;         // entropy-coded bytes, restart markers included
+    std::size_t data_end = 0;           // of the marker that ends them, or the end of the stream
+    int restart_interval = 0;           // in MCUs; 0: no restart markers
+    int num_components = 0;             // that it interleaves
+    std::vector<std::size_t> restarts;  // of its restart markers; only if there is an interval
   };
 
   std::uint8_t frame_type = 0;  // low byte of the first SOF marker: 0xC0 baseline, 0xC2 progressive, ...; 0: none
@@ -34,6 +36,8 @@ struct JpegMarkers {
   std::array<Component, 4> components{};
   std::optional<int> adobe_transform;       // of the Adobe marker: 0 RGB or CMYK, 1 YCbCr, 2 YCCK
   Bytes exif;                               // the first APP1 segment that holds EXIF, from "Exif\0" on
+  std::size_t frame = 0;                    // of the first SOF marker
+  std::vector<std::size_t> segments;        // of all markers with a segment, up to and with the first scan's
   std::vector<Scan> scans;                  // at most max_scans + 1
   std::optional<std::size_t> end_of_image;  // of the marker EOI; one inside a segment (a thumbnail's) is not it
   std::string fault;                        // why the walk ended early; empty if it did not
