@@ -73,6 +73,7 @@ void register_all(const resample::Kernels& kernels) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   muster::register_all(muster::resample::scalar_kernels());
   const std::int64_t supported = hwy::SupportedTargets();
   for (const std::int64_t target : {HWY_SSSE3, HWY_SSE4, HWY_AVX2, HWY_AVX3, HWY_AVX3_DL, HWY_NEON}) {

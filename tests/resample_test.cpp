@@ -30,8 +30,9 @@ namespace {
 using test::crc32;
 using test::noise_image;
 
-constexpr Interpolation every_interpolation[] = {Interpolation::nearest, Interpolation::box,     Interpolation::bilinear,
-                                                 Interpolation::hamming, Interpolation::bicubic, Interpolation::lanczos};
+constexpr Interpolation every_interpolation[] = {Interpolation::nearest,  Interpolation::box,
+                                                 Interpolation::bilinear, Interpolation::hamming,
+                                                 Interpolation::bicubic,  Interpolation::lanczos};
 
 /// The job on its part of `whole`, which is copied out: memory checkers see what is read beyond it.
 Image resample_from(Resampler& resampler, const ResampleJob& job, const Image& whole) {
@@ -160,7 +161,8 @@ TEST_CASE("resample: the required input is what the first and the last pixel of 
     if (nearest) {
       std::vector<std::int64_t> positions;
       double position = scale / 2;
-      for (std::int64_t x = 0; x < out; ++x, position += scale) positions.push_back(static_cast<std::int64_t>(position));
+      for (std::int64_t x = 0; x < out; ++x, position += scale)
+        positions.push_back(static_cast<std::int64_t>(position));
       return std::pair(positions[static_cast<std::size_t>(begin)],
                        positions[static_cast<std::size_t>(begin + count - 1)] + 1);
     }

@@ -1,7 +1,7 @@
 // The inner loops of resampling: plain pointers and sizes, no allocation, no exceptions.
 //
-// A weight is an int32 with 22 fractional bits; a sum of pixel · weight starts at one half, wraps never (weights
-// sum to 1 and their absolute values to less than 2), and becomes a byte by shifting and clipping.
+// A weight is an int32 with 22 fractional bits; a sum of pixel · weight starts at one half and becomes a byte by
+// shifting and clipping. It fits into an int32: weights sum to 1, and their absolute values to less than 2.
 // Taps come in quads, filled up with weights of 0; how a quad is stored is the business of each set of kernels.
 #pragma once
 
@@ -11,10 +11,10 @@ namespace muster::resample {
 
 inline constexpr int precision_bits = 22;
 inline constexpr std::int32_t one_half = 1 << (precision_bits - 1);
-inline constexpr std::int64_t quad = 4;         // taps that are read together
-inline constexpr std::int64_t strip_rows = 4;   // rows that a horizontal call makes
-inline constexpr std::int64_t strip_pixels = 4; // a horizontal call makes a multiple of this in each row
-inline constexpr std::int64_t row_slack = 4;    // bytes a horizontal call may touch beyond what it is asked for
+inline constexpr std::int64_t quad = 4;          // taps that are read together
+inline constexpr std::int64_t strip_rows = 4;    // rows that a horizontal call makes
+inline constexpr std::int64_t strip_pixels = 4;  // a horizontal call makes a multiple of this in each row
+inline constexpr std::int64_t row_slack = 4;     // bytes a horizontal call may touch beyond what it is asked for
 
 struct Kernels {
   /// "scalar", or the name of the instruction set.

@@ -6,9 +6,7 @@
 namespace muster::resample {
 namespace {
 
-std::uint8_t clip8(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> precision_bits, 0, 255));
-}
+std::uint8_t clip8(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> precision_bits, 0, 255)); }
 
 void pack(const std::int32_t* weights, std::int64_t num_quads, std::int32_t* packed) {
   std::copy_n(weights, num_quads * quad, packed);

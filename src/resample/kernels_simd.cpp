@@ -45,9 +45,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Block = hn::CappedTag<std::uint8_t, 16>;
 using Full = hn::ScalableTag<std::uint8_t>;
 template <class D>
-using Words = hn::RepartitionToWide<hn::RepartitionToWide<D>>;  // of D's bytes, uint32
+using Words = hn::RepartitionToWide<hn::RepartitionToWide<D> >;  // of D's bytes, uint32
 template <class D>
-using Ints = hn::Rebind<std::int32_t, Words<D>>;
+using Ints = hn::Rebind<std::int32_t, Words<D> >;
 template <class D>
 using Shorts = hn::Repartition<std::int16_t, D>;
 
@@ -82,28 +82,28 @@ HWY_INLINE auto dot(hn::Vec512<std::int32_t> sums, hn::Vec512<std::uint8_t> byte
 template <class D>
 struct Weights {
   HWY_INLINE explicit Weights(const std::int32_t* packed)
-      : low(hn::Set(Ints<D>(), packed[0])), middle(hn::Set(Ints<D>(), packed[1])), high(hn::Set(Ints<D>(), packed[2])) {}
-  hn::Vec<Ints<D>> low, middle, high;
+      : low(hn::Set(Ints<D>(), packed[0])),
+        middle(hn::Set(Ints<D>(), packed[1])),
+        high(hn::Set(Ints<D>(), packed[2])) {}
+  hn::Vec<Ints<D> > low, middle, high;
 };
 
 /// In every lane a sum of pixels · weights; rounded() has it in whole numbers, before clipping.
 template <class D>
 class Sums {
  public:
-  HWY_INLINE Sums()
-      : low_(hn::Set(Ints<D>(), one_half)), middle_(hn::Zero(Ints<D>())), high_(hn::Zero(Ints<D>())) {}
+  HWY_INLINE Sums() : low_(hn::Set(Ints<D>(), one_half)), middle_(hn::Zero(Ints<D>())), high_(hn::Zero(Ints<D>())) {}
   HWY_INLINE void add(hn::Vec<D> bytes, const Weights<D>& weights) {
     low_ = dot(low_, bytes, weights.low);
     middle_ = dot(middle_, bytes, weights.middle);
     high_ = dot(high_, bytes, weights.high);
   }
-  HWY_INLINE hn::Vec<Ints<D>> rounded() const {
-    return hn::ShiftRight<precision_bits>(
-        hn::Add(low_, hn::Add(hn::ShiftLeft<8>(middle_), hn::ShiftLeft<16>(high_))));
+  HWY_INLINE hn::Vec<Ints<D> > rounded() const {
+    return hn::ShiftRight<precision_bits>(hn::Add(low_, hn::Add(hn::ShiftLeft<8>(middle_), hn::ShiftLeft<16>(high_))));
   }
 
  private:
-  hn::Vec<Ints<D>> low_, middle_, high_;
+  hn::Vec<Ints<D> > low_, middle_, high_;
 };
 
 #else
@@ -130,10 +130,10 @@ struct Weights {
         odd_low(broadcast(packed[1])),
         even_high(broadcast(packed[2])),
         odd_high(broadcast(packed[3])) {}
-  static HWY_INLINE hn::Vec<Shorts<D>> broadcast(std::int32_t word) {
+  static HWY_INLINE hn::Vec<Shorts<D> > broadcast(std::int32_t word) {
     return hn::BitCast(Shorts<D>(), hn::Set(Ints<D>(), word));
   }
-  hn::Vec<Shorts<D>> even_low, odd_low, even_high, odd_high;
+  hn::Vec<Shorts<D> > even_low, odd_low, even_high, odd_high;
 };
 
 /// In every lane a sum of pixels · weights; rounded() has it in whole numbers, before clipping.
@@ -156,14 +156,14 @@ class Sums {
     high_ = hn::ReorderWidenMulAccumulate(d32, even, weights.even_high, high_, high_rest_);
     high_ = hn::ReorderWidenMulAccumulate(d32, odd, weights.odd_high, high_, high_rest_);
   }
-  HWY_INLINE hn::Vec<Ints<D>> rounded() const {
+  HWY_INLINE hn::Vec<Ints<D> > rounded() const {
     const auto low = hn::RearrangeToOddPlusEven(low_, low_rest_);
     const auto high = hn::RearrangeToOddPlusEven(high_, high_rest_);
     return hn::ShiftRight<precision_bits>(hn::Add(low, hn::ShiftLeft<16>(high)));
   }
 
  private:
-  hn::Vec<Ints<D>> low_, low_rest_, high_, high_rest_;  // on x86 the rests stay zero
+  hn::Vec<Ints<D> > low_, low_rest_, high_, high_rest_;  // on x86 the rests stay zero
 };
 
 #endif  // MUSTER_DOT_PRODUCT
@@ -224,8 +224,8 @@ HWY_INLINE void store_blocks(D, hn::Vec<D> bytes, std::uint8_t* out, std::int64_
 /// The sums of one pixel. A block holds it for one row: lanes are red, green, blue and one that is not used.
 /// With few taps it pays to tell the compiler how many: kNumQuads, or 0 for any number.
 template <std::int64_t kNumQuads>
-HWY_INLINE hn::Vec<Ints<Full>> rgb_pixel(const std::uint8_t* const* rows, std::int64_t first, const std::int32_t* packed,
-                                         std::int64_t any_num_quads) {
+HWY_INLINE hn::Vec<Ints<Full> > rgb_pixel(const std::uint8_t* const* rows, std::int64_t first,
+                                          const std::int32_t* packed, std::int64_t any_num_quads) {
   HWY_ALIGN constexpr std::uint8_t by_channel[16] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 128, 128, 128, 128};
   const Full d;
   const auto gather = hn::LoadDup128(d, by_channel);
@@ -260,15 +260,15 @@ void horizontal_rgb(const std::uint8_t* const* rows, const std::int32_t* first, 
 }
 
 /// Four bytes, in every lane.
-HWY_INLINE hn::Vec<Words<Block>> load_word(const std::uint8_t* from) {
+HWY_INLINE hn::Vec<Words<Block> > load_word(const std::uint8_t* from) {
   std::uint32_t word;
   std::memcpy(&word, from, sizeof(word));
   return hn::Set(Words<Block>(), word);
 }
 
 /// The sums of one pixel, for the four rows of the strip.
-HWY_INLINE hn::Vec<Ints<Block>> grey_pixel(const std::uint8_t* const* rows, std::int64_t first,
-                                           const std::int32_t* packed, std::int64_t num_quads) {
+HWY_INLINE hn::Vec<Ints<Block> > grey_pixel(const std::uint8_t* const* rows, std::int64_t first,
+                                            const std::int32_t* packed, std::int64_t num_quads) {
   Sums<Block> sums;
   for (std::int64_t q = 0; q < num_quads; ++q) {
     const std::int64_t offset = first + q * quad;

@@ -60,16 +60,15 @@ class HorizontalRows {
     in_ = in;
     weights_ = &weights;
     num_made_ = 0;
-    readable_ =
-        (weights.first()[weights.num_outputs() - 1] + weights.num_quads() * resample::quad) * in.channels +
-        resample::row_slack;
+    readable_ = (weights.first()[weights.num_outputs() - 1] + weights.num_quads() * resample::quad) * in.channels +
+                resample::row_slack;
     capacity_ = (num_kept + 2 * resample::strip_rows - 1) / resample::strip_rows * resample::strip_rows;
     stride_ = weights.num_outputs() * in.channels + resample::row_slack;
     ring_.resize(static_cast<std::size_t>(capacity_ * stride_));
     copies_.resize(static_cast<std::size_t>(resample::strip_rows * readable_));
   }
 
-  /// Row y, or any of the num_kept − 1 before it; y never decreases.
+  /// Row y, which may lie at most num_kept − 1 before the last row that was asked for.
   const std::uint8_t* row(std::int64_t y, const Kernels& kernels) {
     while (num_made_ <= y) make_strip(kernels);
     return ring_.data() + y % capacity_ * stride_;
