@@ -49,7 +49,7 @@ struct Renderer::Impl {
 };
 
 void Renderer::Impl::check_pixels(Size size, std::string_view what) const {
-  if (size.height * size.width <= limits.max_pixels) return;
+  if (size.width <= limits.max_pixels / size.height) return;  // their product may not fit into 64 bits
   throw StageError("render", fmt::format("{} of {} pixels is over the limit of {} (DecodeLimits::max_pixels)", what,
                                          to_string(size), limits.max_pixels));
 }
