@@ -39,20 +39,33 @@ class Gathering {
   bool complete_ = false;
 };
 
-/// Works in parallel itself, and notices when its thread is given another row meanwhile.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool under_tsan = true;
+#else
+constexpr bool under_tsan = false;
+#endif
+
+/// Works in parallel itself, and notices when its thread is given another row's work while it waits.
 struct ParallelStage {
   std::shared_ptr<std::atomic<int>> num_reentered = std::make_shared<std::atomic<int>>(0);
 
   ExtentResult output_extent(const Extent& in) const { return in; }
   Image operator()(Image image, Rng&) const {
-    thread_local int depth = 0;
-    if (depth++ > 0) ++*num_reentered;
-    tbb::parallel_for(std::int64_t{0}, image.height(), [&](std::int64_t y) {
-      for (std::int64_t i = 0; i < image.stride_bytes(); ++i) {
-        image.row(y)[i] = static_cast<std::uint8_t>(255 - image.row(y)[i]);
-      }
-    });
-    --depth;
+    thread_local const Image* current = nullptr;
+    if (current != nullptr) ++*num_reentered;
+    current = &image;
+    tbb::parallel_for(
+        std::int64_t{0}, image.height(),
+        [&](std::int64_t y) {
+          if (current != nullptr && current != &image) ++*num_reentered;
+          for (int odd = 0; odd < 501; ++odd) {  // long enough for others to run out of work meanwhile
+            for (std::int64_t i = 0; i < image.stride_bytes(); ++i) {
+              image.row(y)[i] = static_cast<std::uint8_t>(255 - image.row(y)[i]);
+            }
+          }
+        },
+        tbb::simple_partitioner());
+    current = nullptr;
     return image;
   }
 };
@@ -127,11 +140,13 @@ TEST_CASE("loader: a row's bytes do not change with the batch size") {
   }
 }
 
-TEST_CASE("loader: a stage that uses oneTBB itself gets its threads, and no second row while it waits") {
+// ThreadSanitizer does not see how an uninstrumented parallel_for orders what it runs.
+TEST_CASE("loader: a stage that uses oneTBB itself is given no other row's work while it waits" *
+          doctest::skip(under_tsan)) {
   const ParallelStage stage;
-  const Pipeline pipeline{CenterCrop{.size = {64, 4}}, stage};
-  Loader reference{NoiseSource{40}, Pipeline{CenterCrop{.size = {64, 4}}}, shuffled(4, 1, 1)};
-  Loader loader{NoiseSource{40}, pipeline, shuffled(4, 3, 3)};
+  const Pipeline pipeline{CenterCrop{.size = {16, 64}}, stage};
+  Loader reference{NoiseSource{240}, Pipeline{CenterCrop{.size = {16, 64}}}, shuffled(4, 1, 1)};
+  Loader loader{NoiseSource{240}, pipeline, shuffled(4, 8, 3)};
   std::vector<RowCopy> expected = rows_of(reference, 0);
   for (RowCopy& row : expected) {
     for (std::byte& byte : row.pixels) byte = ~byte;

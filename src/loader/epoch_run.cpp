@@ -176,7 +176,6 @@ void EpochRun::deliver(PendingBatch& pending, Batch& batch) {
   Batch& loaded = pending.batch;
   std::uint64_t num_wrapped_loaded = 0;
   loaded.num_fillers = loaded.num_wrapped = loaded.num_bytes_read = 0;
-  loaded.incidents.clear();
   for (std::size_t k = 0; k < pending.results.size(); ++k) {
     RowResult& result = pending.results[k];
     if (result.error) raise(result.error, loaded.rows[k]);
