@@ -26,11 +26,17 @@ enum class Color : std::uint8_t { rgb, grey };
 
 constexpr int num_channels(Color color) noexcept { return color == Color::rgb ? 3 : 1; }
 
+/// How exactly JPEGs that will be shrunk are decoded. `fast` leaves out detail already while decoding (libjpeg's
+/// scaled inverse DCT) when a window is more than 2, 4 or 8 times as large as what it becomes, so it never enlarges
+/// anything that the file has in more detail. Pixels differ a little from `exact`: docs/benchmarks.md has figures.
+enum class DecodeMode : std::uint8_t { exact, fast };
+
 /// What decoding makes of an image: these change pixels, so they are part of a pipeline.
 struct DecodeOptions {
   Color color = Color::rgb;
   /// Turn and mirror as EXIF says (PIL.ImageOps.exif_transpose); off is what torchvision's loader does.
   bool apply_orientation = true;
+  DecodeMode mode = DecodeMode::exact;
 
   friend bool operator==(const DecodeOptions&, const DecodeOptions&) = default;
 };
@@ -82,10 +88,19 @@ class Decoder {
   /// Returns the codec's warnings (empty unless integrity is lenient); throws DecodeError for corrupt data.
   std::string decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out);
 
+  /// The same for an image reduced by 2, 4 or 8 on each side, rounded up: `window` lies in that smaller image.
+  /// Only JPEGs can be reduced; by 1 is decode().
+  std::string decode_reduced(Bytes bytes, const ImageInfo& info, int reduction, const Rect& window, Image& out);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The size of an image reduced by `reduction` on each side, rounded up.
+constexpr Size reduced_size(Size size, int reduction) noexcept {
+  return {(size.height + reduction - 1) / reduction, (size.width + reduction - 1) / reduction};
+}
 
 /// The whole image in one call; throws DecodeError.
 Image decode(Bytes bytes, const DecodeOptions& options = {}, const DecodeLimits& limits = {});

@@ -22,10 +22,11 @@ struct Header {
   bool always_oriented = false;
 };
 
-/// One image to decode. `window` lies inside `stored`, in the coordinates of the file.
+/// One image to decode. `window` lies inside `stored` reduced by `reduction`, in the coordinates of the file.
 struct Job {
   Bytes bytes;
   Size stored;
+  int reduction = 1;  // 2, 4 or 8 for JPEG only
   Rect window;
   Color color = Color::rgb;
   Integrity integrity = Integrity::window;
@@ -33,7 +34,7 @@ struct Job {
 
   /// The row behind the last one that has to be decoded.
   std::int64_t end_row() const noexcept {
-    return integrity == Integrity::full ? stored.height : window.y + window.height;
+    return integrity == Integrity::full ? reduced_size(stored, reduction).height : window.y + window.height;
   }
 };
 

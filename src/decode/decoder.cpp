@@ -22,17 +22,28 @@ Decoder::~Decoder() = default;
 ImageInfo Decoder::probe(Bytes bytes) const { return muster::probe(bytes, impl_->options, impl_->limits); }
 
 std::string Decoder::decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out) {
+  return decode_reduced(bytes, info, 1, window, out);
+}
+
+std::string Decoder::decode_reduced(Bytes bytes, const ImageInfo& info, int reduction, const Rect& window, Image& out) {
   if (info.size != codec::oriented_size(info.stored, info.orientation)) {
     throw ShapeError("decode", fmt::format("the info is not one that probe() gave: {} stored, {} after orientation {}",
                                            to_string(info.stored), to_string(info.size), info.orientation));
   }
-  if (!contains(info.size, window)) {
+  const bool can_reduce = info.format == Format::jpeg && (reduction == 2 || reduction == 4 || reduction == 8);
+  if (reduction != 1 && !can_reduce) {
+    throw ConfigError(
+        "decode", fmt::format("{} cannot be reduced by {}: only JPEG can, by 2, 4 or 8", name(info.format), reduction));
+  }
+  const Size size = reduced_size(info.size, reduction);
+  if (!contains(size, window)) {
     throw ShapeError("decode", fmt::format("the window {} at y {}, x {} does not lie inside the image of {}",
-                                           to_string(window.size()), window.y, window.x, to_string(info.size)));
+                                           to_string(window.size()), window.y, window.x, to_string(size)));
   }
   const codec::Job job{bytes,
                        info.stored,
-                       codec::stored_window(info.stored, window, info.orientation),
+                       reduction,
+                       codec::stored_window(reduced_size(info.stored, reduction), window, info.orientation),
                        impl_->options.color,
                        impl_->integrity,
                        impl_->limits.max_pixels};

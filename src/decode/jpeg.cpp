@@ -122,7 +122,7 @@ constexpr std::int64_t margin = 2;
 struct Input {
   Bytes bytes;
   Size stored;
-  Rect window;
+  Rect window;             // of the reduced image
   std::int64_t end_row;    // the row behind the last one to decode
   std::string_view place;  // what byte offsets in messages count in
 };
@@ -130,14 +130,17 @@ struct Input {
 /// The file, or what its restart markers allow to cut out of it.
 Input choose_input(const Job& job, const JpegMarkers& markers, Scratch& scratch) {
   const Rect& window = job.window;
-  if (job.integrity == Integrity::full || !cut_restarts(job.bytes, markers, window, scratch.cut)) {
+  const std::int64_t n = job.reduction;
+  const Rect unreduced =
+      intersect({window.y * n, window.x * n, window.height * n, window.width * n}, Rect::whole(job.stored));
+  if (job.integrity == Integrity::full || !cut_restarts(job.bytes, markers, unreduced, scratch.cut)) {
     return {job.bytes, job.stored, window, job.end_row(), ""};
   }
-  const Rect& shown = scratch.cut.shown;
+  const Rect& shown = scratch.cut.shown;  // starts at an MCU, so its corner divides by 8
   return {scratch.cut.bytes,
           shown.size(),
-          {window.y - shown.y, window.x - shown.x, window.height, window.width},
-          job.end_row() - shown.y,
+          {window.y - shown.y / n, window.x - shown.x / n, window.height, window.width},
+          job.end_row() - shown.y / n,
           " of the segments that the window needs"};
 }
 
@@ -190,13 +193,16 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   }
   decompressor.run([&] {
     samples = choose_output(info);
+    info.scale_num = 1;
+    info.scale_denom = static_cast<unsigned>(job.reduction);
     jpeg_start_decompress(&info);
+    const auto output_width = static_cast<std::int64_t>(info.output_width);
     if (job.integrity == Integrity::full || smooths_blocks(info)) return;
     const std::int64_t left = std::max<std::int64_t>(window.x - margin, 0);
-    const std::int64_t right = std::min(window.x + window.width + margin, stored.width);
+    const std::int64_t right = std::min(window.x + window.width + margin, output_width);
     JDIMENSION x = static_cast<JDIMENSION>(left);
     JDIMENSION width = static_cast<JDIMENSION>(right - left);
-    if (right - left < stored.width) {
+    if (right - left < output_width) {
       jpeg_crop_scanline(&info, &x, &width);  // moves x left to the start of an MCU
       first_column = x;
     }

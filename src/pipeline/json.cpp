@@ -44,6 +44,7 @@ Json write(const PerChannel& values) { return Json(std::vector<double>(values.be
 Json write(Interpolation interpolation) { return std::string(name(interpolation)); }
 Json write(PadMode mode) { return std::string(name(mode)); }
 Json write(Anchor anchor) { return std::string(name(anchor)); }
+Json write(DecodeMode mode) { return mode == DecodeMode::exact ? "exact" : "fast"; }
 Json write(Color color) { return color == Color::rgb ? "rgb" : "grey"; }
 
 void read(const Json& json, bool& value) {
@@ -139,6 +140,12 @@ void read(const Json& json, Color& value) {
   value = text == "rgb" ? Color::rgb : Color::grey;
 }
 
+void read(const Json& json, DecodeMode& value) {
+  const std::string text = read_name(json);
+  if (text != "exact" && text != "fast") fail("\"exact\" or \"fast\"", json);
+  value = text == "exact" ? DecodeMode::exact : DecodeMode::fast;
+}
+
 struct FieldWriter {
   Json json = Json::object();
 
@@ -192,6 +199,7 @@ template <class Visitor>
 void visit_fields(DecodeOptions& options, Visitor& visitor) {
   visitor.optional("color", options.color);
   visitor.optional("apply_orientation", options.apply_orientation);
+  visitor.optional("mode", options.mode);
 }
 
 Stage read_stage(const Json& json, std::size_t index) {

@@ -1,4 +1,8 @@
-// Runs plans, pass by pass. Between passes the picture lives in `current_`; the last pass writes into the slot.
+// Runs plans, pass by pass. Between passes the picture lives in `current`; the last pass writes into the slot.
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
 #include <fmt/format.h>
 
 #include "muster/pipeline.hpp"
@@ -8,27 +12,111 @@
 #include "resample/resample.hpp"
 
 namespace muster {
+namespace {
+
+/// The image of a sample, encoded: views of its parts, valid until the next call.
+class EncodedImage {
+ public:
+  EncodedImage(Decoder& decoder, Bytes bytes, const ImageInfo& info, Image& out)
+      : decoder_(decoder), bytes_(bytes), info_(info), out_(out) {}
+
+  ImageView operator()(const Rect& part) { return reduced(1, part); }
+  /// Of the image reduced by `reduction`.
+  ImageView reduced(int reduction, const Rect& part) {
+    warnings_ = decoder_.decode_reduced(bytes_, info_, reduction, part, out_);
+    return out_.view();
+  }
+
+  const ImageInfo& info() const noexcept { return info_; }
+  const std::string& warnings() const noexcept { return warnings_; }
+
+ private:
+  Decoder& decoder_;
+  Bytes bytes_;
+  const ImageInfo& info_;
+  Image& out_;
+  std::string warnings_;
+};
+
+/// The image of a sample, decoded: views of its parts in the pipeline's colour, valid until the next call.
+class DecodedImage {
+ public:
+  DecodedImage(const ImageView& image, Color color, Image& out) : image_(image), color_(color), out_(out) {}
+
+  ImageView operator()(const Rect& part) {
+    const ImageView view = image_.crop(part);
+    if (view.channels == num_channels(color_)) return view;
+    convert_color(view, color_, out_);
+    return out_.view();
+  }
+
+ private:
+  const ImageView& image_;
+  Color color_;
+  Image& out_;
+};
+
+/// How far DecodeMode::fast reduces the image for a pass: by 8, 4, 2, or 1 for not at all.
+int choose_reduction(const GeometryPass& pass, Format format) {
+  if (format != Format::jpeg || !pass.resample || pass.read.padded() || pass.read.mirrored()) return 1;
+  if (pass.resample->interpolation == Interpolation::nearest) return 1;
+  const Size in = pass.read.canvas;
+  const Size out = pass.resample->size;
+  for (const int reduction : {8, 4, 2}) {
+    if (in.height > reduction * out.height && in.width > reduction * out.width) return reduction;
+  }
+  return 1;
+}
+
+/// `part` of an image in units of the reduced image's pixels. A side that does not divide is rounded up at the end of
+/// the stored image, which orientation may have made the beginning.
+Box reduced_box(const ImageInfo& info, int reduction, const Rect& part) {
+  const auto scaled = [reduction](std::int64_t length) { return static_cast<double>(length) / reduction; };
+  const Size reduced = reduced_size(info.size, reduction);
+  const int turn = info.orientation;
+  const bool from_bottom = turn == 3 || turn == 4 || turn == 7 || turn == 8;
+  const bool from_right = turn == 2 || turn == 3 || turn == 6 || turn == 7;
+  const double top = from_bottom ? static_cast<double>(reduced.height) - scaled(info.size.height) : 0;
+  const double left = from_right ? static_cast<double>(reduced.width) - scaled(info.size.width) : 0;
+  return {top + scaled(part.y), left + scaled(part.x), scaled(part.height), scaled(part.width)};
+}
+
+/// The pixels of an image of this size that a box touches.
+Rect touched_pixels(const Box& box, Size size) {
+  const auto begin = [](double position) { return static_cast<std::int64_t>(std::floor(position)); };
+  const auto end = [](double position, std::int64_t length) {
+    return std::min(static_cast<std::int64_t>(std::ceil(position)), length);
+  };
+  const std::int64_t y = begin(box.y);
+  const std::int64_t x = begin(box.x);
+  return {y, x, end(box.y + box.height, size.height) - y, end(box.x + box.width, size.width) - x};
+}
+
+}  // namespace
 
 struct Renderer::Impl {
   Impl(Pipeline pipeline_, DecodeLimits limits_, Integrity integrity)
       : pipeline(std::move(pipeline_)), limits(limits_), decoder(pipeline.decode_options(), limits_, integrity) {}
 
-  /// `fetch(rect)` gives a view of that part of the sample's image, in the pipeline's colour, valid until the next
-  /// call.
+  /// `fetch(part)` gives a view of that part of the sample's image, of size `size`.
   template <class Fetch>
-  void run(const Plan& plan, const Fetch& fetch, const Slot& slot);
+  void run(const Plan& plan, Size size, Fetch& fetch, const Slot& slot);
 
   /// Shows what a pass makes of the image: calls `finished(y, row)` for the rows of its last view's source, in order.
   template <class Fetch, class Finished>
-  void show(const GeometryPass& pass, const Fetch& fetch, const Finished& finished);
+  void show(const GeometryPass& pass, Fetch& fetch, const Finished& finished);
+
+  /// show() by way of a reduced image: faster, a little less exact.
+  template <class Finished>
+  void show_reduced(const GeometryPass& pass, int reduction, EncodedImage& image, const Finished& finished);
 
   /// The input of a pass's resample job: mirrored and padded already.
   template <class Fetch>
-  ImageView resample_input(const View& part, const Fetch& fetch);
+  ImageView resample_input(const View& part, Fetch& fetch);
 
   /// Makes what a pass shows the current picture.
   template <class Fetch>
-  void keep(const GeometryPass& pass, const Fetch& fetch);
+  void keep(const GeometryPass& pass, Fetch& fetch);
 
   void apply(std::size_t stage, const Plan& plan);
   void check_pixels(Size size, std::string_view what) const;
@@ -43,7 +131,6 @@ struct Renderer::Impl {
   std::vector<Pass> passes;
   Image decoded;  // what the decoder gave, or a user's pixels in the pipeline's colour
   Image canvas;   // mirrored or padded before a resample
-  Image resampled;
   Image current;  // the picture between two passes
   Image next;
 };
@@ -55,7 +142,7 @@ void Renderer::Impl::check_pixels(Size size, std::string_view what) const {
 }
 
 template <class Fetch>
-ImageView Renderer::Impl::resample_input(const View& part, const Fetch& fetch) {
+ImageView Renderer::Impl::resample_input(const View& part, Fetch& fetch) {
   const ImageView shown = part.source.empty() ? ImageView{nullptr, {}, pipeline.num_channels(), 0} : fetch(part.source);
   if (!part.padded() && !part.mirrored()) return shown;
   check_pixels(part.canvas, "a padded image");
@@ -64,8 +151,14 @@ ImageView Renderer::Impl::resample_input(const View& part, const Fetch& fetch) {
 }
 
 template <class Fetch, class Finished>
-void Renderer::Impl::show(const GeometryPass& pass, const Fetch& fetch, const Finished& finished) {
+void Renderer::Impl::show(const GeometryPass& pass, Fetch& fetch, const Finished& finished) {
   if (pass.view().source.empty()) return;
+  if constexpr (std::is_same_v<Fetch, EncodedImage>) {
+    if (pipeline.decode_options().mode == DecodeMode::fast) {
+      const int reduction = choose_reduction(pass, fetch.info().format);
+      if (reduction > 1) return show_reduced(pass, reduction, fetch, finished);
+    }
+  }
   if (!pass.resample) {
     const ImageView shown = fetch(pass.read.source);
     for (std::int64_t y = 0; y < shown.size.height; ++y) finished(y, shown.row(y));
@@ -82,8 +175,28 @@ void Renderer::Impl::show(const GeometryPass& pass, const Fetch& fetch, const Fi
   resampler.run_rows(job, resample_input(part, fetch), finished);
 }
 
+template <class Finished>
+void Renderer::Impl::show_reduced(const GeometryPass& pass, int reduction, EncodedImage& image,
+                                  const Finished& finished) {
+  // Reduced pixels that lie wholly outside the window take no part, as in the exact way.
+  Box box = reduced_box(image.info(), reduction, pass.read.source);
+  const Rect touched = touched_pixels(box, reduced_size(image.info().size, reduction));
+  box.y -= static_cast<double>(touched.y);
+  box.x -= static_cast<double>(touched.x);
+  const ResampleJob job{.in = touched.size(),
+                        .out = pass.resample->size,
+                        .window = pass.write.source,
+                        .interpolation = pass.resample->interpolation,
+                        .box = box};
+  Rect needed = required_input(job);
+  check_pixels({needed.height, job.window.width}, "an intermediate");
+  needed.y += touched.y;
+  needed.x += touched.x;
+  resampler.run_rows(job, image.reduced(reduction, needed), finished);
+}
+
 template <class Fetch>
-void Renderer::Impl::keep(const GeometryPass& pass, const Fetch& fetch) {
+void Renderer::Impl::keep(const GeometryPass& pass, Fetch& fetch) {
   ++counts.num_materialised;
   const View& view = pass.view();
   check_pixels(view.canvas, "an intermediate");
@@ -109,19 +222,23 @@ void Renderer::Impl::apply(std::size_t index, const Plan& plan) {
 }
 
 template <class Fetch>
-void Renderer::Impl::run(const Plan& plan, const Fetch& fetch, const Slot& slot) {
+void Renderer::Impl::run(const Plan& plan, Size size, Fetch& fetch, const Slot& slot) {
+  if (plan.source != size) {
+    throw ShapeError("render",
+                     fmt::format("expected an image of {}, received {}", to_string(plan.source), to_string(size)));
+  }
   if (plan.output != pipeline.output_size() || plan.stages.size() != pipeline.impl_->num_planned) {
     throw ShapeError("render",
                      fmt::format("expected a plan for {}, received one for {}; it belongs to another pipeline",
                                  to_string(pipeline.output_size()), to_string(plan.output)));
   }
   compose(pipeline.stages(), plan, passes);
-  const auto fetch_current = [this](const Rect& rect) { return current.view().crop(rect); };
+  auto fetch_current = [this](const Rect& part) { return current.view().crop(part); };
   for (std::size_t i = 0; i < passes.size(); ++i) {
     if (const auto* geometry = std::get_if<GeometryPass>(&passes[i])) {
       const bool last = i + 1 == passes.size();
       if (i > 0 && !last && geometry->is_identity()) continue;
-      const auto run_pass = [&](const auto& from) {
+      const auto run_pass = [&](auto& from) {
         if (!last) return keep(*geometry, from);
         const SlotWriter writer(geometry->view(), pipeline.num_channels(), pipeline.impl_->tables, slot);
         show(*geometry, from, writer);
@@ -152,36 +269,14 @@ Renderer::~Renderer() = default;
 ImageInfo Renderer::probe(Bytes bytes) const { return impl_->decoder.probe(bytes); }
 
 std::string Renderer::run(const Plan& plan, Bytes bytes, const ImageInfo& info, const Slot& slot) {
-  if (plan.source != info.size) {
-    throw ShapeError("render",
-                     fmt::format("expected an image of {}, received {}", to_string(plan.source), to_string(info.size)));
-  }
-  std::string warnings;
-  impl_->run(
-      plan,
-      [&](const Rect& window) {
-        warnings = impl_->decoder.decode(bytes, info, window, impl_->decoded);
-        return impl_->decoded.view();
-      },
-      slot);
-  return warnings;
+  EncodedImage image(impl_->decoder, bytes, info, impl_->decoded);
+  impl_->run(plan, info.size, image, slot);
+  return image.warnings();
 }
 
 void Renderer::run(const Plan& plan, const ImageView& image, const Slot& slot) {
-  if (plan.source != image.size) {
-    throw ShapeError(
-        "render", fmt::format("expected an image of {}, received {}", to_string(plan.source), to_string(image.size)));
-  }
-  const Color color = impl_->pipeline.decode_options().color;
-  impl_->run(
-      plan,
-      [&](const Rect& window) {
-        const ImageView part = image.crop(window);
-        if (image.channels == num_channels(color)) return part;
-        convert_color(part, color, impl_->decoded);
-        return impl_->decoded.view();
-      },
-      slot);
+  DecodedImage decoded(image, impl_->pipeline.decode_options().color, impl_->decoded);
+  impl_->run(plan, image.size, decoded, slot);
 }
 
 Renderer::Counts Renderer::counts() const noexcept { return impl_->counts; }

@@ -19,8 +19,17 @@ using resample::AxisWeights;
 using resample::Kernels;
 using resample::Span;
 
-Axis vertical_axis(const ResampleJob& job) { return {job.in.height, job.out.height, job.window.y, job.window.height}; }
-Axis horizontal_axis(const ResampleJob& job) { return {job.in.width, job.out.width, job.window.x, job.window.width}; }
+Axis vertical_axis(const ResampleJob& job) {
+  const double begin = job.box ? job.box->y : 0;
+  const double length = job.box ? job.box->height : static_cast<double>(job.in.height);
+  return {job.in.height, job.out.height, job.window.y, job.window.height, begin, length};
+}
+
+Axis horizontal_axis(const ResampleJob& job) {
+  const double begin = job.box ? job.box->x : 0;
+  const double length = job.box ? job.box->width : static_cast<double>(job.in.width);
+  return {job.in.width, job.out.width, job.window.x, job.window.width, begin, length};
+}
 
 std::string to_string(const Rect& rect) {
   return fmt::format("{}x{} at (y {}, x {})", rect.height, rect.width, rect.y, rect.x);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 
 #include "muster/geometry.hpp"
@@ -18,13 +19,22 @@ namespace resample {
 struct Kernels;
 }
 
-/// An image of size `in` becomes `out`; computed is only `window` of the result. `out` may be far larger than
-/// anything that would fit into memory; `in` and `window` may not.
+/// A rectangle between pixels: [y, y + height) × [x, x + width).
+struct Box {
+  double y = 0;
+  double x = 0;
+  double height = 0;
+  double width = 0;
+};
+
+/// An image of size `in`, or its part `box`, becomes `out`; computed is only `window` of the result. `out` may be far
+/// larger than anything that would fit into memory; `in` and `window` may not.
 struct ResampleJob {
   Size in;
   Size out;
   Rect window;
   Interpolation interpolation = Interpolation::bilinear;
+  std::optional<Box> box = {};  // as Pillow's resize(box=…): pixels around it take part as far as the filter reaches
 };
 
 /// The part of the input that the job reads; never empty. Throws ShapeError for a job whose window is empty or not

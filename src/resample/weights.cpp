@@ -70,12 +70,13 @@ class TapRule {
  public:
   TapRule(const Axis& axis, double filter_support)
       : in_(axis.in),
-        scale_(static_cast<double>(axis.in) / static_cast<double>(axis.out)),
+        box_begin_(axis.box_begin),
+        scale_(axis.box_length / static_cast<double>(axis.out)),
         filterscale_(std::max(scale_, 1.0)),
         support_(filter_support * filterscale_) {}
 
   double filterscale() const { return filterscale_; }
-  double center(std::int64_t x) const { return (static_cast<double>(x) + 0.5) * scale_; }
+  double center(std::int64_t x) const { return box_begin_ + (static_cast<double>(x) + 0.5) * scale_; }
   Span taps(std::int64_t x) const {
     const auto begin = std::max<std::int64_t>(static_cast<std::int64_t>(center(x) - support_ + 0.5), 0);
     const auto end = std::min(static_cast<std::int64_t>(center(x) + support_ + 0.5), in_);
@@ -84,6 +85,7 @@ class TapRule {
 
  private:
   std::int64_t in_;
+  double box_begin_;
   double scale_;
   double filterscale_;
   double support_;
@@ -92,8 +94,8 @@ class TapRule {
 /// Calls visit(input pixel) for each wanted output pixel.
 template <class Visit>
 void visit_nearest(const Axis& axis, Visit visit) {
-  const double scale = static_cast<double>(axis.in) / static_cast<double>(axis.out);
-  double position = scale * 0.5;
+  const double scale = axis.box_length / static_cast<double>(axis.out);
+  double position = axis.box_begin + scale * 0.5;
   for (std::int64_t x = 0; x < axis.begin; ++x) position += scale;
   for (std::int64_t x = 0; x < axis.count; ++x, position += scale) {
     // Beyond 2^26 outputs the accumulated error could leave the image.

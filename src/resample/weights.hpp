@@ -9,15 +9,18 @@
 
 namespace muster::resample {
 
-/// `in` pixels become `out`; wanted are [begin, begin + count) of those.
+/// The part [box_begin, box_begin + box_length) of `in` pixels becomes `out`; wanted are [begin, begin + count) of
+/// those.
 struct Axis {
   std::int64_t in = 0;
   std::int64_t out = 0;
   std::int64_t begin = 0;
   std::int64_t count = 0;
+  double box_begin = 0;
+  double box_length = 0;
 
   /// Pillow skips the pass of an axis whose size does not change.
-  bool is_identity() const noexcept { return in == out; }
+  bool is_identity() const noexcept { return in == out && box_begin == 0 && box_length == static_cast<double>(in); }
   friend bool operator==(const Axis&, const Axis&) = default;
 };
 
