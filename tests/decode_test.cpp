@@ -551,7 +551,9 @@ TEST_CASE("jpeg markers: scans, restarts, sampling and the real end are found") 
     CHECK(data[scan.data_end] == 0xFF);
   }
   CHECK(markers.end_of_image == size - 2);
-  CHECK(codec::read_jpeg_header(data).scans.size() == 1);
+  codec::JpegMarkers header;
+  codec::read_jpeg_header(data, header);
+  CHECK(header.scans.size() == 1);
 }
 
 TEST_CASE("jpeg markers: the end of a thumbnail is not the end of the image") {

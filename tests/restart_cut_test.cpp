@@ -104,14 +104,14 @@ TEST_CASE("restart cut: markers that are missing or out of order take the plain 
   const Data bytes = write_jpeg(picture({96, 96}, 3, 7), {.restart_interval = 4});
   const Rect window = {40, 40, 8, 8};
   const codec::JpegMarkers markers = codec::read_jpeg_markers(bytes);
-  REQUIRE(markers.scans.front().restarts.size() == 35);
+  REQUIRE(markers.restarts.size() == 35);
   Data swapped = bytes;
-  std::swap(swapped[markers.scans.front().restarts[3] + 1], swapped[markers.scans.front().restarts[4] + 1]);
+  std::swap(swapped[markers.restarts[3] + 1], swapped[markers.restarts[4] + 1]);
   CHECK_FALSE(cuts(swapped, window));
   CHECK_THROWS_AS(decode_window(swapped, window), DecodeError);
   Data missing = bytes;
-  missing.erase(missing.begin() + static_cast<std::ptrdiff_t>(markers.scans.front().restarts[3]),
-                missing.begin() + static_cast<std::ptrdiff_t>(markers.scans.front().restarts[3] + 2));
+  missing.erase(missing.begin() + static_cast<std::ptrdiff_t>(markers.restarts[3]),
+                missing.begin() + static_cast<std::ptrdiff_t>(markers.restarts[3] + 2));
   CHECK_FALSE(cuts(missing, window));
   CHECK_THROWS_AS(decode_window(missing, window), DecodeError);
   Data endless(bytes.begin(), bytes.end() - 2);
@@ -121,10 +121,9 @@ TEST_CASE("restart cut: markers that are missing or out of order take the plain 
 TEST_CASE("restart cut: damage in a segment that the window needs is corrupt, elsewhere it is not seen") {
   const Data bytes = write_jpeg(picture({96, 96}, 3, 8), {.restart_interval = 4});
   const codec::JpegMarkers markers = codec::read_jpeg_markers(bytes);
-  const codec::JpegMarkers::Scan& scan = markers.scans.front();
   const auto without_half_of_segment = [&](std::size_t index) {
-    const auto begin = static_cast<std::ptrdiff_t>(scan.restarts[index - 1] + 2);
-    const auto end = static_cast<std::ptrdiff_t>(scan.restarts[index]);
+    const auto begin = static_cast<std::ptrdiff_t>(markers.restarts[index - 1] + 2);
+    const auto end = static_cast<std::ptrdiff_t>(markers.restarts[index]);
     Data damaged = bytes;
     damaged.erase(damaged.begin() + (begin + end) / 2, damaged.begin() + end);
     return damaged;

@@ -42,13 +42,17 @@ struct Job {
 struct Scratch {
   std::vector<std::uint8_t> row;
   std::vector<std::uint8_t> image;
-  RestartCut cut;  // of a JPEG
+  JpegMarkers markers;  // of a JPEG
+  RestartCut cut;       // of a JPEG
 };
+
+/// muster::probe, with `markers` as scratch.
+ImageInfo probe(Bytes bytes, const DecodeOptions& options, const DecodeLimits& limits, JpegMarkers& markers);
 
 // Each probe reads a header and refuses, by name, what its decode cannot take. Each decode makes `out` uint8
 // {window.height, window.width, num_channels(color)} and throws DecodeError for damaged data; JPEG and TIFF
 // return their library's warnings, which only Integrity::lenient lets through.
-Header probe_jpeg(Bytes bytes);
+Header probe_jpeg(Bytes bytes, JpegMarkers& markers);
 Header probe_png(Bytes bytes);
 Header probe_webp(Bytes bytes);
 Header probe_bmp(Bytes bytes);

@@ -19,7 +19,9 @@ Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 Decoder::~Decoder() = default;
 
-ImageInfo Decoder::probe(Bytes bytes) const { return muster::probe(bytes, impl_->options, impl_->limits); }
+ImageInfo Decoder::probe(Bytes bytes) const {
+  return codec::probe(bytes, impl_->options, impl_->limits, impl_->scratch.markers);
+}
 
 std::string Decoder::decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out) {
   return decode_reduced(bytes, info, 1, window, out);

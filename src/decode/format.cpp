@@ -54,10 +54,10 @@ Format identify(Bytes bytes) {
                    bytes.size(), start));
 }
 
-codec::Header read_header(Format format, Bytes bytes) {
+codec::Header read_header(Format format, Bytes bytes, codec::JpegMarkers& markers) {
   switch (format) {
     case Format::jpeg:
-      return codec::probe_jpeg(bytes);
+      return codec::probe_jpeg(bytes, markers);
     case Format::png:
       return codec::probe_png(bytes);
     case Format::webp:
@@ -101,11 +101,16 @@ std::string_view name(Format format) noexcept {
 }
 
 ImageInfo probe(Bytes bytes, const DecodeOptions& options, const DecodeLimits& limits) {
+  codec::JpegMarkers markers;
+  return codec::probe(bytes, options, limits, markers);
+}
+
+ImageInfo codec::probe(Bytes bytes, const DecodeOptions& options, const DecodeLimits& limits, JpegMarkers& markers) {
   if (std::cmp_greater(bytes.size(), limits.max_bytes)) {
-    fail(fmt::format("the file has {} bytes, more than max_bytes {}", bytes.size(), limits.max_bytes));
+    muster::fail(fmt::format("the file has {} bytes, more than max_bytes {}", bytes.size(), limits.max_bytes));
   }
   const Format format = identify(bytes);
-  const codec::Header header = read_header(format, bytes);
+  const codec::Header header = read_header(format, bytes, markers);
   const Size stored = header.stored;
   if (stored.height < 1 || stored.width < 1) {
     codec::fail(format, fmt::format("the header claims the size {}", to_string(stored)));

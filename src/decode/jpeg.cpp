@@ -162,8 +162,8 @@ Samples choose_output(jpeg_decompress_struct& info) {
 
 }  // namespace
 
-Header probe_jpeg(Bytes bytes) {
-  const JpegMarkers markers = read_jpeg_header(bytes);
+Header probe_jpeg(Bytes bytes, JpegMarkers& markers) {
+  read_jpeg_header(bytes, markers);
   if (markers.frame_type != 0) require_supported(markers);
   if (!markers.fault.empty()) fail(markers.fault);
   if (markers.scans.empty()) fail("the image ends before its first scan");
@@ -172,7 +172,8 @@ Header probe_jpeg(Bytes bytes) {
 }
 
 std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
-  const JpegMarkers markers = read_jpeg_markers(job.bytes);
+  read_jpeg_markers(job.bytes, scratch.markers);
+  const JpegMarkers& markers = scratch.markers;
   const bool lenient = job.integrity == Integrity::lenient;
   if (markers.size != job.stored) {
     fail(fmt::format("the header says {}, the probe said {}: they are not of the same bytes", to_string(markers.size),

@@ -37,9 +37,20 @@ bool stands_alone(std::uint8_t marker) { return marker == TEM || (marker >= RST0
 
 class Walk {
  public:
-  explicit Walk(Bytes bytes) : bytes_(bytes), reader_(bytes, Endian::big) {}
+  Walk(Bytes bytes, JpegMarkers& found) : bytes_(bytes), reader_(bytes, Endian::big), found_(found) {
+    std::vector<std::size_t> segments = std::move(found.segments);
+    std::vector<JpegMarkers::Scan> scans = std::move(found.scans);
+    std::vector<std::size_t> restarts = std::move(found.restarts);
+    segments.clear();
+    scans.clear();
+    restarts.clear();
+    found = {};
+    found.segments = std::move(segments);
+    found.scans = std::move(scans);
+    found.restarts = std::move(restarts);
+  }
 
-  JpegMarkers run(bool header_only) {
+  void run(bool header_only) {
     while (!found_.end_of_image && found_.fault.empty()) {
       if (!seek_marker()) {
         found_.fault = fmt::format("the data end at byte {} without an end-of-image marker", bytes_.size());
@@ -68,14 +79,12 @@ class Walk {
                                 .data_begin = position_,
                                 .data_end = position_,
                                 .restart_interval = restart_interval_,
-                                .num_components = segment.empty() ? 0 : segment[0],
-                                .restarts = {}});
+                                .num_components = segment.empty() ? 0 : segment[0]});
         if (header_only) break;
         skip_entropy_data();
         found_.scans.back().data_end = position_;
       }
     }
-    return std::move(found_);
   }
 
  private:
@@ -97,7 +106,7 @@ class Walk {
     while (seek_marker()) {
       const std::uint8_t marker = bytes_[position_ - 1];
       if (marker >= RST0 && marker < SOI) {
-        if (restart_interval_ > 0) found_.scans.back().restarts.push_back(position_ - 2);
+        if (restart_interval_ > 0 && found_.scans.size() == 1) found_.restarts.push_back(position_ - 2);
         continue;
       }
       position_ -= 2;
@@ -135,13 +144,19 @@ class Walk {
   ByteReader reader_;
   std::size_t position_ = 2;  // behind SOI
   int restart_interval_ = 0;
-  JpegMarkers found_;
+  JpegMarkers& found_;
 };
 
 }  // namespace
 
-JpegMarkers read_jpeg_header(Bytes bytes) { return Walk(bytes).run(true); }
+void read_jpeg_header(Bytes bytes, JpegMarkers& markers) { Walk(bytes, markers).run(true); }
 
-JpegMarkers read_jpeg_markers(Bytes bytes) { return Walk(bytes).run(false); }
+void read_jpeg_markers(Bytes bytes, JpegMarkers& markers) { Walk(bytes, markers).run(false); }
+
+JpegMarkers read_jpeg_markers(Bytes bytes) {
+  JpegMarkers markers;
+  read_jpeg_markers(bytes, markers);
+  return markers;
+}
 
 }  // namespace muster::codec

@@ -20,12 +20,11 @@ struct JpegMarkers {
     int vertical = 1;
   };
   struct Scan {
-    std::size_t header = 0;             // of the marker SOS
-    std::size_t data_begin = 0;         // entropy-coded bytes, restart markers included
-    std::size_t data_end = 0;           // of the marker that ends them, or the end of the stream
-    int restart_interval = 0;           // in MCUs; 0: no restart markers
-    int num_components = 0;             // that it interleaves
-    std::vector<std::size_t> restarts;  // of its restart markers; only if there is an interval
+    std::size_t header = 0;      // of the marker SOS
+    std::size_t data_begin = 0;  // entropy-coded bytes, restart markers included
+    std::size_t data_end = 0;    // of the marker that ends them, or the end of the stream
+    int restart_interval = 0;    // in MCUs; 0: no restart markers
+    int num_components = 0;      // that it interleaves
   };
 
   std::uint8_t frame_type = 0;  // low byte of the first SOF marker: 0xC0 baseline, 0xC2 progressive, ...; 0: none
@@ -39,6 +38,7 @@ struct JpegMarkers {
   std::size_t frame = 0;                    // of the first SOF marker
   std::vector<std::size_t> segments;        // of all markers with a segment, up to and with the first scan's
   std::vector<Scan> scans;                  // at most max_scans + 1
+  std::vector<std::size_t> restarts;        // of the first scan's restart markers; only if it has an interval
   std::optional<std::size_t> end_of_image;  // of the marker EOI; one inside a segment (a thumbnail's) is not it
   std::string fault;                        // why the walk ended early; empty if it did not
 
@@ -48,9 +48,10 @@ struct JpegMarkers {
 /// More scans than any encoder writes: a small file could ask for hours of decoding.
 inline constexpr std::size_t max_scans = 500;
 
-/// Walks to the first scan; `fault` says why there is none.
-JpegMarkers read_jpeg_header(Bytes bytes);
+/// Walks to the first scan; `fault` says why there is none. `markers` keeps the capacity of its vectors.
+void read_jpeg_header(Bytes bytes, JpegMarkers& markers);
 /// Walks to the end-of-image marker; `fault` says why there is none.
+void read_jpeg_markers(Bytes bytes, JpegMarkers& markers);
 JpegMarkers read_jpeg_markers(Bytes bytes);
 
 }  // namespace muster::codec

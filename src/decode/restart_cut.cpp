@@ -45,7 +45,7 @@ bool make_grid(const JpegMarkers& markers, Grid& grid) {
   if (grid.num_mcus.width % grid.restart_interval != 0) return false;
   grid.segments_per_row = grid.num_mcus.width / grid.restart_interval;
   const std::int64_t num_segments = grid.segments_per_row * grid.num_mcus.height;
-  return static_cast<std::int64_t>(scan.restarts.size()) == num_segments - 1;
+  return static_cast<std::int64_t>(markers.restarts.size()) == num_segments - 1;
 }
 
 /// The MCUs that show pixels [begin, begin + count), and one more on each side, for upsampling reads across borders.
@@ -94,7 +94,7 @@ bool cut_restarts(Bytes bytes, const JpegMarkers& markers, const Rect& window, R
   const Interval segments = {columns.begin / grid.restart_interval, divide_up(columns.end, grid.restart_interval)};
   const bool whole_rows = segments.end - segments.begin == grid.segments_per_row;
   if (whole_rows && rows.begin == 0) return false;  // decoding stops below the window anyway
-  if (!numbered_in_order(bytes, scan.restarts)) return false;
+  if (!numbered_in_order(bytes, markers.restarts)) return false;
 
   const std::int64_t x = segments.begin * grid.restart_interval * grid.mcu.width;
   const std::int64_t y = rows.begin * grid.mcu.height;
@@ -106,8 +106,8 @@ bool cut_restarts(Bytes bytes, const JpegMarkers& markers, const Rect& window, R
   append_headers(bytes, markers, cut.shown.size(), cut.bytes);
   const auto segment = [&](std::int64_t index) {
     const auto i = static_cast<std::size_t>(index);
-    const std::size_t begin = i == 0 ? scan.data_begin : scan.restarts[i - 1] + 2;
-    const std::size_t end = i == scan.restarts.size() ? scan.data_end : scan.restarts[i];
+    const std::size_t begin = i == 0 ? scan.data_begin : markers.restarts[i - 1] + 2;
+    const std::size_t end = i == markers.restarts.size() ? scan.data_end : markers.restarts[i];
     return bytes.subspan(begin, end - begin);
   };
   unsigned num_written = 0;

@@ -52,39 +52,36 @@ ProcessThreads& process_threads() {
 
 /// oneTBB's own synchronisation is invisible to ThreadSanitizer (Debian's library is not instrumented), so the
 /// handover from submit() to the worker is told to it.
-void hand_over([[maybe_unused]] void* token) {
+void hand_over([[maybe_unused]] TokenTask* task) {
 #if defined(__SANITIZE_THREAD__)
-  __tsan_release(token);
+  __tsan_release(task);
 #endif
 }
 
-void take_over([[maybe_unused]] void* token) {
+void take_over([[maybe_unused]] TokenTask* task) {
 #if defined(__SANITIZE_THREAD__)
-  __tsan_acquire(token);
+  __tsan_acquire(task);
 #endif
 }
 
+/// What oneTBB carries, in its own memory: a token costs no allocation of ours.
 struct Token {
-  std::shared_ptr<TokenTask> task;
-};
+  std::shared_ptr<TokenTask> owner;
+  TokenTask* task;
 
-/// What oneTBB carries. Its copy lives in oneTBB's memory, so reading the pointer precedes take_over().
-struct TokenBody {
-  Token* token;
-
+  // Reads `task` before take_over() has told ThreadSanitizer that it may.
 #if defined(__SANITIZE_THREAD__)
   __attribute__((no_sanitize("thread"), noinline))
 #endif
   void
   operator()() const {
-    run(token);
+    run(task);
   }
 
-  static void run(Token* token) {
-    take_over(token);
-    const std::unique_ptr<Token> owner(token);
+  static void run(TokenTask* task) {
+    take_over(task);
     // Isolated: a stage that uses oneTBB itself and waits is not given another row meanwhile.
-    tbb::this_task_arena::isolate([&] { owner->task->run_one(); });
+    tbb::this_task_arena::isolate([task] { task->run_one(); });
   }
 };
 
@@ -107,10 +104,9 @@ TaskRunner::~TaskRunner() = default;
 int TaskRunner::num_threads() const noexcept { return impl_->num_threads; }
 
 void TaskRunner::submit(std::shared_ptr<TokenTask> task) {
-  auto token = std::make_unique<Token>(Token{std::move(task)});
-  hand_over(token.get());
-  impl_->arena.enqueue(TokenBody{token.get()});
-  token.release();
+  TokenTask* const raw = task.get();
+  hand_over(raw);
+  impl_->arena.enqueue(Token{std::move(task), raw});
 }
 
 int TaskRunner::default_num_threads() { return tbb::info::default_concurrency(); }

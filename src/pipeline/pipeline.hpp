@@ -25,17 +25,17 @@ struct Pipeline::Impl {
 /// what it is.
 template <class Call>
 auto in_stage(const std::string& stage, Call&& call) {
-  const Where where{.sample_id = {}, .path = {}, .stage = stage};
+  const auto where = [&] { return Where{.sample_id = {}, .path = {}, .stage = stage}; };
   try {
     return std::forward<Call>(call)();
   } catch (const Error& error) {
-    std::rethrow_exception(error.at(where));
+    std::rethrow_exception(error.at(where()));
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
-    throw StageError("stage", error.what(), where, std::current_exception());
+    throw StageError("stage", error.what(), where(), std::current_exception());
   } catch (...) {
-    throw StageError("stage", "threw something that is not a std::exception", where, std::current_exception());
+    throw StageError("stage", "threw something that is not a std::exception", where(), std::current_exception());
   }
 }
 
