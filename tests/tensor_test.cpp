@@ -277,4 +277,13 @@ TEST_CASE("tensor: copying does not compile") {
   CHECK(std::is_nothrow_move_constructible_v<Tensor>);
 }
 
+TEST_CASE("tensor: what was moved from is empty") {
+  Tensor tensor = Tensor::allocate(DType::float32, {2, 3});
+  const Tensor taken = std::move(tensor);
+  CHECK(taken.shape() == Shape{2, 3});
+  CHECK(tensor.shape() == Shape{});  // NOLINT: that is the claim
+  CHECK(tensor.bytes().empty());
+  CHECK(tensor.num_rows() == 0);
+}
+
 }  // namespace muster

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "muster/error.hpp"
 
@@ -86,8 +87,12 @@ class Tensor {
   /// Uninitialised memory from `allocator`.
   static Tensor allocate(DType dtype, Shape shape, const std::shared_ptr<Allocator>& allocator = default_allocator());
 
-  Tensor(Tensor&&) noexcept = default;
-  Tensor& operator=(Tensor&&) noexcept = default;
+  /// What was moved from is empty, like a default tensor.
+  Tensor(Tensor&& other) noexcept { swap(other); }
+  Tensor& operator=(Tensor&& other) noexcept {
+    Tensor(std::move(other)).swap(*this);
+    return *this;
+  }
   Tensor(const Tensor&) = delete;
   Tensor& operator=(const Tensor&) = delete;
   ~Tensor() = default;
@@ -117,6 +122,11 @@ class Tensor {
   const std::shared_ptr<void>& memory() const noexcept { return memory_; }
 
  private:
+  void swap(Tensor& other) noexcept {
+    std::swap(dtype_, other.dtype_);
+    std::swap(shape_, other.shape_);
+    memory_.swap(other.memory_);
+  }
   void expect_element(std::size_t size_bytes, bool floating, bool is_signed) const;
 
   DType dtype_ = DType::uint8;

@@ -175,6 +175,7 @@ ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options)
                     "folders or set ImageFolderOptions::allow_empty_classes{}",
                     root_.native(), names, fmt::join(options.extensions, ", "), links_skipped));
   }
+  root_ = walk.canonical_root();  // reads must not depend on the working directory
   listing->shrink_to_fit();
   listing_ = std::move(listing);
   num_links_skipped_ = walk.num_links_skipped();
