@@ -82,7 +82,9 @@ Image scale_picture(const ImageView& picture, Size size) {
   const bool shrinks = size.height <= picture.size.height && size.width <= picture.size.width;
   const bool shows_pixels = size.height >= 3 * picture.size.height;
   cv::resize(source, target, target.size(), 0, 0,
-             shrinks ? cv::INTER_AREA : shows_pixels ? cv::INTER_NEAREST : cv::INTER_LINEAR);
+             shrinks        ? cv::INTER_AREA
+             : shows_pixels ? cv::INTER_NEAREST
+                            : cv::INTER_LINEAR);
   return scaled;
 }
 
@@ -113,8 +115,8 @@ void Canvas::draw_text(std::string_view text, std::int64_t y, std::int64_t x, in
   const int overshoot = height / 2;  // of brackets above the capitals, and of descenders below the line
   const cv::Size size(static_cast<int>(text_width(text, height)) + 2, height + 2 * overshoot);
   cv::Mat drawn = cv::Mat::zeros(size * oversampling, CV_8UC1);
-  cv::putText(drawn, std::string(text), {0, (height + overshoot) * oversampling - 1}, font, font_scale(height), cv::Scalar(255),
-              font_thickness(height), cv::LINE_AA);
+  cv::putText(drawn, std::string(text), {0, (height + overshoot) * oversampling - 1}, font, font_scale(height),
+              cv::Scalar(255), font_thickness(height), cv::LINE_AA);
   cv::Mat cover;
   cv::resize(drawn, cover, size, 0, 0, cv::INTER_AREA);
 

@@ -17,13 +17,16 @@ std::vector<std::uint8_t> encode_png(const ImageView& image) {
   if (image.channels != 1 && image.channels != 3) {
     throw ShapeError("write_png", fmt::format("expected 1 or 3 channels, received {}", image.channels));
   }
-  const cv::Mat pixels(static_cast<int>(image.size.height), static_cast<int>(image.size.width),
-                       CV_8UC(image.channels), const_cast<std::uint8_t*>(image.data),
-                       static_cast<std::size_t>(image.stride_bytes));
+  const cv::Mat pixels(static_cast<int>(image.size.height), static_cast<int>(image.size.width), CV_8UC(image.channels),
+                       const_cast<std::uint8_t*>(image.data), static_cast<std::size_t>(image.stride_bytes));
   std::vector<std::uint8_t> bytes;
-  cv::Mat bgr = pixels;
-  if (image.channels == 3) cv::cvtColor(pixels, bgr, cv::COLOR_RGB2BGR);
-  cv::imencode(".png", bgr, bytes, {cv::IMWRITE_PNG_COMPRESSION, 6});
+  cv::Mat stored;
+  if (image.channels == 3) {
+    cv::cvtColor(pixels, stored, cv::COLOR_RGB2BGR);
+  } else {
+    stored = pixels;
+  }
+  cv::imencode(".png", stored, bytes, {cv::IMWRITE_PNG_COMPRESSION, 6});
   return bytes;
 }
 

@@ -88,7 +88,8 @@ Picture make_picture(const Image& pixels, Size box) {
 
 Picture make_error(const std::exception& error, Size box) {
   const auto* ours = dynamic_cast<const Error*>(&error);
-  return {ours != nullptr ? ours->message() : std::string(error.what()), box};
+  return {ours != nullptr ? ours->message() : std::string(error.what()),
+          {std::min(box.height, 6 * line_height), box.width}};
 }
 
 /// Reads samples and renders them as the loader would, as uint8.
@@ -221,8 +222,8 @@ class Sheet {
     const std::int64_t width = sheet_size(options, lines).width - 2 * margin;
     canvas_.draw_text(fit_text(headline(loader.pipeline()), text_height + 1, width), margin, margin, text_height + 1,
                       ink);
-    const std::string subtitle =
-        fmt::format("seed {}   every picture before Normalize   windows as height x width at y,x", loader.options().seed);
+    const std::string subtitle = fmt::format(
+        "seed {}   every picture before Normalize   windows as height x width at y,x", loader.options().seed);
     canvas_.draw_text(fit_text(subtitle, text_height, width), margin + line_height + 2, margin, text_height, faint_ink);
     std::int64_t y = header_height();
     for (const Line& line : lines_) {
@@ -259,7 +260,8 @@ class Sheet {
     if (line.source.image() != nullptr) draw_windows(line, y);
 
     for (std::size_t i = 0; i < line.variants.size(); ++i) {
-      const std::int64_t x = margin + source_box(options_).width + gap + (options_.cell + gap) * static_cast<std::int64_t>(i);
+      const std::int64_t x =
+          margin + source_box(options_).width + gap + (options_.cell + gap) * static_cast<std::int64_t>(i);
       const Variant& variant = line.variants[i];
       if (variant.picture.drawn == Size{}) continue;  // the sample could not even be read
       draw(variant.picture, y, x);
@@ -296,15 +298,18 @@ class Sheet {
     const auto on_sheet = [&](const Rect& window) {
       const std::int64_t top = window.y * drawn.height / line.source_size.height;
       const std::int64_t left = window.x * drawn.width / line.source_size.width;
-      const std::int64_t bottom = ((window.y + window.height) * drawn.height + line.source_size.height - 1) / line.source_size.height;
-      const std::int64_t right = ((window.x + window.width) * drawn.width + line.source_size.width - 1) / line.source_size.width;
+      const std::int64_t bottom =
+          ((window.y + window.height) * drawn.height + line.source_size.height - 1) / line.source_size.height;
+      const std::int64_t right =
+          ((window.x + window.width) * drawn.width + line.source_size.width - 1) / line.source_size.width;
       return Rect{y + top, margin + left, bottom - top, right - left};
     };
     std::vector<std::pair<Rect, std::size_t>> windows;
     for (std::size_t i = 0; i < line.variants.size(); ++i) {
       if (line.variants[i].plan) windows.emplace_back(on_sheet(line.variants[i].plan->window), i);
     }
-    std::ranges::stable_sort(windows, std::greater{}, [](const auto& entry) { return entry.first.height * entry.first.width; });
+    std::ranges::stable_sort(windows, std::greater{},
+                             [](const auto& entry) { return entry.first.height * entry.first.width; });
     for (const auto& [area, i] : windows) {
       canvas_.draw_frame({area.y - 1, area.x - 1, area.height + 2, area.width + 2}, 1, white);
       canvas_.draw_frame(area, 2, colour_of(i));
@@ -339,8 +344,8 @@ class Sheet {
   void tag(std::size_t variant, std::int64_t y, std::int64_t x) {
     const std::string number = std::to_string(variant + 1);
     canvas_.fill({y, x, tag_size, tag_size}, colour_of(variant));
-    canvas_.draw_text(number, y + (tag_size - text_height) / 2, x + (tag_size - text_width(number, text_height)) / 2 + 1,
-                      text_height, white);
+    canvas_.draw_text(number, y + (tag_size - text_height) / 2,
+                      x + (tag_size - text_width(number, text_height)) / 2 + 1, text_height, white);
   }
 
   void caption(std::string_view text, std::int64_t y, std::int64_t x, Colour colour, std::int64_t width) {
