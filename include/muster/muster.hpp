@@ -1,6 +1,6 @@
 // muster: images in, batches of one proved shape out.
 //
-// Headers from the outside in: loader, preview, batch, pipeline, stage, transform, geometry, decode, order,
+// Headers from the outside in: loader, preview, batch, pipeline, stage, transform, geometry, optimize, decode, order,
 // source, report, spec, image, tensor, random, error. Each is the manual of its part.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include "muster/geometry.hpp"
 #include "muster/image.hpp"
 #include "muster/loader.hpp"
+#include "muster/optimize.hpp"
 #include "muster/order.hpp"
 #include "muster/pipeline.hpp"
 #include "muster/preview.hpp"

@@ -1,10 +1,13 @@
 // muster bench DIR: how many images per second the loader delivers here, and what holds it back.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -14,9 +17,11 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "decode_limit.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "stage_times.hpp"
 
 namespace muster::cli {
 namespace {
@@ -39,12 +44,6 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-std::int64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return std::int64_t{usage.ru_maxrss} * 1024;
-}
-
 /// Holds a batch against what the loader promised before the first image was read.
 void verify(const Batch& batch, const Loader& loader) {
   const BatchSpec spec = loader.spec();
@@ -52,9 +51,9 @@ void verify(const Batch& batch, const Loader& loader) {
   const Shape expected = spec.shape(last ? spec.last_batch_size : spec.batch_size);
   const auto rows = static_cast<std::size_t>(batch.num_rows());
   if (batch.images.shape() != expected || batch.images.dtype() != spec.dtype) {
-    throw ShapeError("bench", fmt::format("batch {}: expected {} {}, received {} {}", batch.index, name(spec.dtype),
-                                          expected.to_string(), name(batch.images.dtype()),
-                                          batch.images.shape().to_string()));
+    throw ShapeError("bench",
+                     fmt::format("batch {}: expected {} {}, received {} {}", batch.index, name(spec.dtype),
+                                 expected.to_string(), name(batch.images.dtype()), batch.images.shape().to_string()));
   }
   if (batch.labels.num_rows() != batch.num_rows() || batch.valid.num_rows() != batch.num_rows() ||
       batch.ids.size() != rows || batch.rows.size() != rows || batch.plans.size() != rows) {
@@ -63,19 +62,77 @@ void verify(const Batch& batch, const Loader& loader) {
   }
 }
 
-/// What the epochs showed.
-struct Measured {
-  std::vector<double> images_per_second;  // by epoch
-  std::uint64_t num_images = 0;           // per epoch, fillers left out
-  std::uint64_t num_batches = 0;          // per epoch
-  double seconds_to_first_batch = 0;
-  Shape batch_shape;                      // of the first batch, and of the last
-  Shape last_batch_shape;
-  std::int64_t peak_rss = 0;
+/// Counters of this process, taken before and after an epoch.
+struct Usage {
+  double cpu_seconds = 0;        // of all threads
+  std::int64_t disk_blocks = 0;  // that had to be read from a disk
+
+  static Usage now() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const auto seconds = [](const timeval& time) {
+      return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+    };
+    return {seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_inblock};
+  }
 };
 
-/// One epoch, or its first batches.
-void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options, Measured& measured) {
+/// The most memory that was resident since the peak was last forgotten. (What getrusage calls the maximum also counts
+/// the program that started this one.)
+std::int64_t peak_rss_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
+void forget_peak_rss() {
+  std::ofstream("/proc/self/clear_refs") << '5';  // where that is refused, the peak is that of the whole run
+}
+
+/// What the epochs showed.
+struct Measured {
+  std::vector<double> images_per_second;         // by epoch
+  std::vector<double> decode_images_per_second;  // of decoding alone, by epoch
+  std::uint64_t num_images = 0;                  // per epoch, fillers left out
+  std::uint64_t num_batches = 0;                 // per epoch
+  double seconds_to_first_batch = 0;
+  Shape batch_shape;  // of the first batch, and of the last
+  Shape last_batch_shape;
+  std::int64_t peak_rss = 0;  // while the loader ran
+
+  // Of all epochs together:
+  std::uint64_t num_images_in_all = 0;
+  double seconds = 0;
+  double consumer_seconds = 0;  // of `seconds`: between a batch and asking for the next
+  double cpu_seconds = 0;
+  std::int64_t disk_blocks = 0;
+
+  double rate() const { return median(images_per_second); }
+  std::optional<double> decode_limit() const {
+    if (decode_images_per_second.empty()) return {};
+    return median(decode_images_per_second);
+  }
+  std::optional<double> decode_limit_ratio() const {
+    const std::optional<double> limit = decode_limit();
+    if (!limit) return {};
+    return rate() / *limit;
+  }
+
+  /// Seconds per image that the consumer waited.
+  double consumer_wait() const { return (seconds - consumer_seconds) / static_cast<double>(num_images_in_all); }
+  /// Seconds per image that a thread did not run, summed over the threads: no work, no core, or a slow disk.
+  double wait(int num_threads) const {
+    return std::max(0.0, seconds * num_threads - cpu_seconds) / static_cast<double>(num_images_in_all);
+  }
+};
+
+/// One epoch, or its first batches. What its rows show is noted for `limit`.
+void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options, Measured& measured,
+               DecodeLimit& limit) {
   const std::uint64_t num_batches =
       options.num_batches == 0 ? loader.num_batches() : std::min(options.num_batches, loader.num_batches());
   const std::uint64_t number = epoch - options.epoch;
@@ -84,8 +141,12 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
 
   std::uint64_t num_images = 0;
   std::uint64_t batches = 0;
+  double consumer_seconds = 0;
+  forget_peak_rss();
+  const Usage before = Usage::now();
   const Clock::time_point start = Clock::now();
   for (const Batch& batch : loader.epoch(epoch)) {
+    const Clock::time_point received = Clock::now();
     verify(batch, loader);
     if (number == 0 && batches == 0) {
       measured.seconds_to_first_batch = seconds_since(start);
@@ -95,131 +156,118 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
     const auto rows = static_cast<std::uint64_t>(batch.num_rows() - batch.num_fillers);
     num_images += rows;
     progress.advance(rows, batch.incidents.size());
+    limit.add(batch);
+    consumer_seconds += seconds_since(received);
+    // Leaving before the range has said that it ended keeps the loader from beginning the next epoch already, which
+    // would disturb the decode limit and give that epoch a start ahead of the clock.
     if (++batches == num_batches) break;
   }
   const double seconds = seconds_since(start);
+  const Usage after = Usage::now();
+
   measured.images_per_second.push_back(static_cast<double>(num_images) / seconds);
   measured.num_images = num_images;
   measured.num_batches = batches;
-  if (!options.json) {
-    print(fmt::format("  epoch {:<10}{:>8.0f} images/s   {} images in {:.2f} s\n", epoch,
-                      measured.images_per_second.back(), num_images, seconds));
+  measured.peak_rss = std::max(measured.peak_rss, peak_rss_bytes());
+  measured.num_images_in_all += num_images;
+  measured.seconds += seconds;
+  measured.consumer_seconds += consumer_seconds;
+  measured.cpu_seconds += after.cpu_seconds - before.cpu_seconds;
+  measured.disk_blocks += after.disk_blocks - before.disk_blocks;
+}
+
+/// Epochs of the loader and of decoding alone in turn, so that what else the machine does meets both.
+void run_epochs(Loader& loader, const BenchOptions& options, Measured& measured, DecodeLimit& limit) {
+  for (std::uint64_t i = 0; i < options.num_epochs; ++i) {
+    run_epoch(loader, options.epoch + i, options, measured, limit);
+    const std::optional<double> decoded = limit.run();
+    if (decoded) measured.decode_images_per_second.push_back(*decoded);
+    if (options.json) continue;
+    print(fmt::format("  epoch {:<10}{:>8.0f} images/s   {} images", options.epoch + i,
+                      measured.images_per_second.back(), measured.num_images));
+    print(decoded ? fmt::format(";   decoding alone {:.0f}\n", *decoded) : "\n");
   }
 }
 
-/// Where one thread's time goes, in seconds per image, and what decoding alone would give.
-struct Breakdown {
-  std::uint64_t num_images = 0;
-  double read = 0;
-  double probe = 0;
-  double plan = 0;
-  double decode = 0;  // only the window
-  double rest = 0;    // resample, stages, write into the slot
-  double decode_images_per_second = 0;  // read, probe, plan and decode on all threads
+struct Verdict {
+  std::string_view bound;  // "decode", "read", "consumer", "wait", ...
+  std::string text;        // one line, `bound` included
 };
 
-/// The samples that the breakdown looks at: ids spread evenly over the source.
-std::vector<std::uint64_t> spread_ids(std::uint64_t num_samples) {
-  constexpr std::uint64_t most = 400;
-  const std::uint64_t count = std::min(num_samples, most);
-  std::vector<std::uint64_t> ids;
-  for (std::uint64_t i = 0; i < count; ++i) ids.push_back(i * num_samples / count);
-  return ids;
-}
-
-/// Reads and decodes windows, nothing else, with a decoder of its own.
-class DecodeOnly {
- public:
-  explicit DecodeOnly(const Loader& loader)
-      : loader_(loader),
-        decoder_(loader.pipeline().decode_options(), loader.options().limits, loader.options().integrity) {}
-
-  /// Adds the time that each part took; false for a sample that fails.
-  bool run(std::uint64_t id, std::uint64_t epoch, Breakdown& times) {
-    try {
-      const Clock::time_point start = Clock::now();
-      sample_.clear();
-      loader_.source().read(id, sample_, {});
-      const double read = seconds_since(start);
-      info_ = decoder_.probe(sample_.bytes);
-      const double probed = seconds_since(start);
-      loader_.pipeline().plan(info_.size, {loader_.options().seed, epoch, id}, plan_);
-      const double planned = seconds_since(start);
-      decoder_.decode(sample_.bytes, info_, plan_.window, pixels_);
-      times.decode += seconds_since(start) - planned;
-      times.plan += planned - probed;
-      times.probe += probed - read;
-      times.read += read;
-      ++times.num_images;
-      return true;
-    } catch (const Error&) {
-      return false;  // counted and told by the epochs already
-    }
+/// What bounds the run, and what would help.
+Verdict judge(const Loader& loader, const Measured& measured, const StageTimes& times) {
+  const auto percent = [](double part, double whole) { return whole > 0 ? 100 * part / whole : 0; };
+  const double consumer = percent(measured.consumer_seconds, measured.seconds);
+  if (consumer > 50) {
+    return {"consumer", fmt::format("consumer: it works on the batches {:.0f} % of the time", consumer)};
   }
-
-  const Sample& sample() const { return sample_; }
-  const ImageInfo& info() const { return info_; }
-  const Plan& plan() const { return plan_; }
-
- private:
-  const Loader& loader_;
-  Decoder decoder_;
-  Sample sample_;
-  ImageInfo info_;
-  Plan plan_;
-  Image pixels_;
-};
-
-/// images/s of decoding alone on all the loader's threads.
-double decode_limit(const Loader& loader, std::uint64_t epoch, const std::vector<std::uint64_t>& ids) {
-  std::atomic<std::size_t> next = 0;
-  std::atomic<std::uint64_t> num_images = 0;
-  const auto work = [&] {
-    DecodeOnly decoding(loader);
-    Breakdown times;
-    for (std::size_t i = next++; i < ids.size(); i = next++) decoding.run(ids[i], epoch, times);
-    num_images += times.num_images;
+  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1u);
+  const double num_running = std::min(loader.num_threads(), static_cast<int>(cores));
+  const double busy = percent(measured.cpu_seconds, measured.seconds * num_running);
+  constexpr double block_bytes = 512;
+  const double from_disk = block_bytes * static_cast<double>(measured.disk_blocks);
+  if (busy < 75 && from_disk > 0.2 * static_cast<double>(loader.report().num_bytes_read)) {
+    return {"read", fmt::format("read: the threads wait {:.0f} % of the time while files come from the disk; more "
+                                "threads or a faster disk would help",
+                                100 - busy)};
+  }
+  if (busy < 75) {
+    return {"wait", fmt::format("wait: the threads stand still {:.0f} % of the time with no disk to wait for; the "
+                                "epochs are short, or other programs take the cores",
+                                100 - busy)};
+  }
+  struct Stage {
+    std::string_view name;
+    double seconds;
+    std::string_view advice;
   };
-  const Clock::time_point start = Clock::now();
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < loader.num_threads(); ++i) threads.emplace_back(work);
+  const Stage stages[] = {
+      {"read", times.read, "fewer or smaller files would help"},
+      {"probe", times.probe, "shorter headers would help"},
+      {"plan", times.plan, "fewer stages would help"},
+      {"decode", times.decode, "more cores or smaller images would help"},
+      {"resample", times.resample, "smaller windows or another interpolation would help"},
+      {"pixel", times.pixel, "fewer pixel stages would help"},
+      {"write", times.write, "a smaller output or dtype would help"},
+  };
+  const Stage& longest = *std::ranges::max_element(stages, {}, &Stage::seconds);
+  std::string text =
+      fmt::format("{}: {:.0f} % of the work on an image", longest.name, percent(longest.seconds, times.sum()));
+  if (const std::optional<double> ratio = measured.decode_limit_ratio()) {
+    text += fmt::format(", and the loader reaches {:.0f} % of what decoding alone does here", 100 * *ratio);
   }
-  return static_cast<double>(num_images) / seconds_since(start);
-}
-
-Breakdown break_down(const Loader& loader, std::uint64_t epoch) {
-  const std::vector<std::uint64_t> ids = spread_ids(loader.source().size());
-  const BatchSpec spec = loader.spec();
-  const LoaderOptions& options = loader.options();
-  Renderer renderer(loader.pipeline(), options.limits, options.integrity);
-  Tensor row = Tensor::allocate(spec.dtype, spec.shape(1));
-  const Slot slot{row.data(), spec.dtype, spec.layout};
-  DecodeOnly decoding(loader);
-
-  Breakdown times;
-  double rendered = 0;
-  for (const std::uint64_t id : ids) {
-    if (!decoding.run(id, epoch, times)) continue;
-    const Clock::time_point start = Clock::now();
-    renderer.run(decoding.plan(), decoding.sample().bytes, decoding.info(), slot);
-    rendered += seconds_since(start);
-  }
-  if (times.num_images == 0) return times;
-  const auto count = static_cast<double>(times.num_images);
-  times.rest = std::max(0.0, rendered - times.decode);
-  for (double* seconds : {&times.read, &times.probe, &times.plan, &times.decode, &times.rest}) *seconds /= count;
-  times.decode_images_per_second = decode_limit(loader, epoch, ids);
-  return times;
+  return {longest.name, fmt::format("{}; {}", text, longest.advice)};
 }
 
 std::vector<std::int64_t> dimensions(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
-Json to_json(const BenchOptions& options, const Loader& loader, const Measured& measured, const Breakdown& times) {
+Json optional_number(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
+
+Json to_json(const BenchOptions& options, const Loader& loader, const Measured& measured, const DecodeLimit& limit,
+             const StageTimes& times) {
   const Report report = loader.report();
   const BatchSpec spec = loader.spec();
-  return {{"images_per_second", median(measured.images_per_second)},
+  const Verdict verdict = judge(loader, measured, times);
+  return {{"images_per_second", measured.rate()},
           {"images_per_second_by_epoch", measured.images_per_second},
+          {"decode_limit_images_per_second", optional_number(measured.decode_limit())},
+          {"decode_limit_images_per_second_by_epoch", measured.decode_images_per_second},
+          {"decode_limit_ratio", optional_number(measured.decode_limit_ratio())},
+          {"decode_limit_left_out", limit.num_left_out()},
+          {"verdict", verdict.text},
+          {"bound", verdict.bound},
+          {"stages_ms",
+           {{"read", 1e3 * times.read},
+            {"probe", 1e3 * times.probe},
+            {"plan", 1e3 * times.plan},
+            {"decode", 1e3 * times.decode},
+            {"resample", 1e3 * times.resample},
+            {"pixel", 1e3 * times.pixel},
+            {"write", 1e3 * times.write},
+            {"wait", 1e3 * measured.wait(loader.num_threads())}}},
+          {"stages_images", times.num_images},
+          {"consumer_wait_ms", 1e3 * measured.consumer_wait()},
+          {"cpu_seconds", measured.cpu_seconds},
           {"epochs", options.num_epochs},
           {"images", measured.num_images},
           {"batches", measured.num_batches},
@@ -237,53 +285,72 @@ Json to_json(const BenchOptions& options, const Loader& loader, const Measured& 
           {"substituted", report.num_substituted},
           {"warned", report.num_warned},
           {"fillers", report.num_fillers},
-          {"wrapped", report.num_wrapped},
-          {"decode_images_per_second", times.decode_images_per_second},
-          {"seconds_per_image",
-           {{"read", times.read},
-            {"probe", times.probe},
-            {"plan", times.plan},
-            {"decode", times.decode},
-            {"rest", times.rest}}}};
+          {"wrapped", report.num_wrapped}};
 }
 
-std::string for_people(const Loader& loader, const Measured& measured, const Breakdown& times) {
-  const double rate = median(measured.images_per_second);
-  std::string text = fmt::format("  median          {:>8.0f} images/s on {} threads\n\n", rate, loader.num_threads());
-  text += fmt::format("  first batch after   {:.3f} s\n", measured.seconds_to_first_batch);
+std::string stage_table(const Loader& loader, const Measured& measured, const StageTimes& times) {
+  if (times.num_images == 0) return {};
+  std::string text = fmt::format("\n  {:<26}{:>10}{:>9}\n", fmt::format("one thread, {} images", times.num_images),
+                                 "ms/image", "share");
+  const auto line = [&](std::string_view stage, double seconds) {
+    text += fmt::format("    {:<24}{:>10.3f}{:>7.0f} %\n", stage, 1e3 * seconds, 100 * seconds / times.sum());
+  };
+  line("read", times.read);
+  line("probe", times.probe);
+  line("plan", times.plan);
+  line("decode (window)", times.decode);
+  line("resample", times.resample);
+  line("pixel stages", times.pixel);
+  line("write", times.write);
+  text += fmt::format("    {:<24}{:>10.3f}   of all threads, while the loader ran\n", "wait",
+                      1e3 * measured.wait(loader.num_threads()));
+  return text;
+}
+
+std::string for_people(const Loader& loader, const Measured& measured, const DecodeLimit& limit,
+                       const StageTimes& times) {
+  const Report report = loader.report();
+  std::string text =
+      fmt::format("  median          {:>8.0f} images/s on {} threads\n", measured.rate(), loader.num_threads());
+  if (const std::optional<double> decoded = measured.decode_limit()) {
+    text +=
+        fmt::format("  decode limit    {:>8.0f} images/s of libjpeg-turbo alone; the loader reaches {:.0f} % of it\n",
+                    *decoded, 100 * *measured.decode_limit_ratio());
+    if (limit.num_left_out() > 0) {
+      text += fmt::format("                           without {} of {} images that are no whole JPEGs\n",
+                          limit.num_left_out(), limit.num_left_out() + limit.num_decoded());
+    }
+  } else {
+    text += "  decode limit           none: there is no JPEG\n";
+  }
+  text += fmt::format("\n  first batch after   {:.3f} s\n", measured.seconds_to_first_batch);
   text += fmt::format("  batches             {} of {} {} {}", measured.num_batches, name(loader.spec().dtype),
                       name(loader.spec().layout), measured.batch_shape.to_string());
   if (measured.last_batch_shape != measured.batch_shape) {
     text += fmt::format(", the last {}", measured.last_batch_shape.to_string());
   }
-  text += fmt::format("; every shape verified\n  peak memory         {:.0f} MB\n",
-                      static_cast<double>(measured.peak_rss) / 1e6);
-  if (times.num_images > 0) {
-    text += fmt::format("  decode limit        {:.0f} images/s; the loader reaches {:.0f} % of it\n",
-                        times.decode_images_per_second, 100 * rate / times.decode_images_per_second);
-    const double total = times.read + times.probe + times.plan + times.decode + times.rest;
-    text += fmt::format("\n  one thread, {} images    ms/image   share\n", times.num_images);
-    const auto line = [&](const char* part, double seconds) {
-      return fmt::format("    {:<24}{:>10.3f}{:>6.0f} %\n", part, 1e3 * seconds, 100 * seconds / total);
-    };
-    text += line("read", times.read) + line("probe", times.probe) + line("plan", times.plan) +
-            line("decode (window)", times.decode) + line("resample, stages, write", times.rest);
-  }
-  const Report report = loader.report();
+  text += fmt::format("; every shape verified\n  bytes read          {:.1f} MB\n  peak memory         {:.0f} MB\n",
+                      static_cast<double>(report.num_bytes_read) / 1e6, static_cast<double>(measured.peak_rss) / 1e6);
+  text += stage_table(loader, measured, times);
+  text += fmt::format("\n  bound by {}\n", judge(loader, measured, times).text);
   if (!report.incidents.empty()) text += '\n' + report.to_string();
   if (!text.ends_with('\n')) text += '\n';
   return text;
 }
 
-void bench(const BenchOptions& options) {
-  const Pipeline pipeline = make_pipeline(options);
-  Loader loader(open_source(options), pipeline, loader_options(options));
+/// What the names of samples are relative to: the folder, or the one that holds the list.
+std::filesystem::path root_of(const std::filesystem::path& dir) {
+  return std::filesystem::is_directory(dir) ? dir : dir.parent_path();
+}
 
+void bench(const BenchOptions& options) {
+  Loader loader(open_source(options), make_pipeline(options), loader_options(options));
+  DecodeLimit limit(loader, root_of(options.dir));
   Measured measured;
-  for (std::uint64_t i = 0; i < options.num_epochs; ++i) run_epoch(loader, options.epoch + i, options, measured);
-  measured.peak_rss = peak_rss_bytes();
-  const Breakdown times = break_down(loader, options.epoch);
-  print(options.json ? to_line(to_json(options, loader, measured, times)) : for_people(loader, measured, times));
+  run_epochs(loader, options, measured, limit);
+  const StageTimes times = measure_stages(loader, options.epoch);
+  print(options.json ? to_line(to_json(options, loader, measured, limit, times))
+                     : for_people(loader, measured, limit, times));
 }
 
 }  // namespace

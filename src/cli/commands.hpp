@@ -17,5 +17,6 @@ Command add_bench(CLI::App& program);
 Command add_preview(CLI::App& program);
 Command add_export(CLI::App& program);
 Command add_synth(CLI::App& program);
+Command add_optimize(CLI::App& program);
 
 }  // namespace muster::cli

@@ -83,10 +83,8 @@ Json record(const Batch& batch, std::size_t i, const Loader& loader) {
     json["output"] = to_json(plan.output);
     json["flip_vertical"] = plan.flip_vertical;
     const AffineMap& map = plan.output_to_source;
-    json["output_to_source"] = {{"y_scale", map.y_scale},
-                                {"y_offset", map.y_offset},
-                                {"x_scale", map.x_scale},
-                                {"x_offset", map.x_offset}};
+    json["output_to_source"] = {
+        {"y_scale", map.y_scale}, {"y_offset", map.y_offset}, {"x_scale", map.x_scale}, {"x_offset", map.x_offset}};
     json["stages"] = stages_of(plan, loader.pipeline());
     if (label >= 0 && static_cast<std::size_t>(label) < classes.size()) {
       json["class"] = classes[static_cast<std::size_t>(label)];

@@ -14,10 +14,10 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "muster/decode.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
-#include "muster/decode.hpp"
 
 namespace muster::cli {
 namespace {
@@ -198,7 +198,8 @@ std::string counts_line(const std::map<Key, std::uint64_t>& counts) {
 }
 
 std::string describe_channels(const std::map<int, std::uint64_t>& channels) {
-  static const std::map<int, std::string> names = {{1, "grey"}, {2, "grey + alpha"}, {3, "colour"}, {4, "colour + alpha or CMYK"}};
+  static const std::map<int, std::string> names = {
+      {1, "grey"}, {2, "grey + alpha"}, {3, "colour"}, {4, "colour + alpha or CMYK"}};
   std::map<std::string, std::uint64_t> named;
   for (const auto& [count, images] : channels) {
     const auto found = names.find(count);
@@ -231,7 +232,8 @@ std::string class_lines(const std::vector<Class>& classes) {
   for (std::size_t i = 0; i < std::min(classes.size(), most_shown); ++i) {
     lines += fmt::format("  {:<6}  {:>8}  {}\n", classes[i].label, classes[i].num_images, classes[i].name);
   }
-  if (classes.size() > most_shown) lines += fmt::format("  and {} more; --json lists all\n", classes.size() - most_shown);
+  if (classes.size() > most_shown)
+    lines += fmt::format("  and {} more; --json lists all\n", classes.size() - most_shown);
   return lines;
 }
 
@@ -241,7 +243,8 @@ std::string failure_lines(const std::vector<Failure>& failures) {
   for (std::size_t i = 0; i < std::min(failures.size(), most_shown); ++i) {
     lines += fmt::format("  {}: {}\n", failures[i].path, failures[i].error);
   }
-  if (failures.size() > most_shown) lines += fmt::format("  and {} more; --json lists all\n", failures.size() - most_shown);
+  if (failures.size() > most_shown)
+    lines += fmt::format("  and {} more; --json lists all\n", failures.size() - most_shown);
   return lines;
 }
 
@@ -270,11 +273,11 @@ std::string for_people(const Loader& loader) {
   const BatchSpec spec = loader.spec();
   std::string text = fmt::format("\nshape proof\n{}", loader.pipeline().proof().to_string());
   if (!text.ends_with('\n')) text += '\n';
-  text += fmt::format("\n{} batches of {} {} {}", loader.num_batches(), name(spec.dtype), name(spec.layout),
-                      spec.shape().to_string());
-  if (spec.last_batch_size != spec.batch_size) {
-    text += fmt::format(", the last {}", spec.shape(spec.last_batch_size).to_string());
-  }
+  const bool partial = spec.last_batch_size != spec.batch_size;
+  const std::uint64_t num_full = loader.num_batches() - (partial ? 1 : 0);
+  text += fmt::format("\nbatches of {} {}: ", name(spec.dtype), name(spec.layout));
+  if (num_full > 0) text += fmt::format("{} x {}{}", num_full, spec.shape().to_string(), partial ? ", then " : "");
+  if (partial) text += fmt::format("1 x {}", spec.shape(spec.last_batch_size).to_string());
   return text + '\n';
 }
 
@@ -290,6 +293,8 @@ Json to_json(const std::map<Key, std::uint64_t>& counts) {
 }
 
 Json to_json(Size size) { return {size.height, size.width}; }
+
+Json to_json(const Shape& shape) { return std::vector<std::int64_t>(shape.begin(), shape.end()); }
 
 Json to_json(const std::string& dir, const Summary& summary, const Loader& loader) {
   Json json = {{"path", dir},
@@ -329,9 +334,8 @@ Json to_json(const std::string& dir, const Summary& summary, const Loader& loade
   }
   json["output"] = to_json(proof.output);
   json["batches"] = loader.num_batches();
-  json["batch_shape"] = std::vector<std::int64_t>(spec.shape().begin(), spec.shape().end());
-  const Shape last = spec.shape(spec.last_batch_size);
-  json["last_batch_shape"] = std::vector<std::int64_t>(last.begin(), last.end());
+  json["batch_shape"] = to_json(spec.shape());
+  json["last_batch_shape"] = to_json(spec.shape(spec.last_batch_size));
   json["dtype"] = name(spec.dtype);
   json["layout"] = name(spec.layout);
   return json;

@@ -6,13 +6,13 @@
 #include <exception>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "commands.hpp"
-#include "output.hpp"
 #include "muster/error.hpp"
 #include "muster/version.hpp"
+#include "output.hpp"
 
 namespace {
 
@@ -27,11 +27,12 @@ int run(int argc, char** argv) {
   CLI::App program{"Images in, batches of one proved shape out.", "muster"};
   program.set_version_flag("--version", fmt::format("muster {}", muster::version));
   program.require_subcommand(1);
-  program.footer("muster SUBCOMMAND --help tells more.\nExit status: 0 done, 1 the data or the run failed, "
-                 "2 the call or the configuration was wrong.");
+  program.footer(
+      "muster SUBCOMMAND --help tells more.\nExit status: 0 done, 1 the data or the run failed, "
+      "2 the call or the configuration was wrong.");
   const muster::cli::Command commands[] = {
       muster::cli::add_inspect(program), muster::cli::add_bench(program), muster::cli::add_preview(program),
-      muster::cli::add_export(program),  muster::cli::add_synth(program),
+      muster::cli::add_export(program),  muster::cli::add_synth(program), muster::cli::add_optimize(program),
   };
   for (const muster::cli::Command& command : commands) command.parser->get_formatter()->column_width(32);
 

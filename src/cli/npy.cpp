@@ -14,11 +14,16 @@ static_assert(std::endian::native == std::endian::little, "the element types bel
 
 std::string_view element_type(DType dtype) {
   switch (dtype) {
-    case DType::uint8: return "|u1";
-    case DType::float16: return "<f2";
-    case DType::bfloat16: return "<u2";
-    case DType::float32: return "<f4";
-    case DType::int64: return "<i8";
+    case DType::uint8:
+      return "|u1";
+    case DType::float16:
+      return "<f2";
+    case DType::bfloat16:
+      return "<u2";
+    case DType::float32:
+      return "<f4";
+    case DType::int64:
+      return "<i8";
   }
   return {};
 }

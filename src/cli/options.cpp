@@ -85,13 +85,15 @@ void add_options(CLI::App& parser, Options& options) {
       ->group(pixels_group);
   parser.add_flag("--no-orientation", options.no_orientation, "do not turn images as EXIF says")->group(pixels_group);
 
-  parser.add_option("--batch-size", options.batch_size, "rows per batch [64]")
-      ->option_text("N")
-      ->group(batches_group);
+  parser.add_option("--batch-size", options.batch_size, "rows per batch [64]")->option_text("N")->group(batches_group);
   parser.add_option("--epoch", options.epoch, "first epoch; order and draws depend on it [0]")
       ->option_text("N")
+      ->check(CLI::NonNegativeNumber)
       ->group(batches_group);
-  parser.add_option("--seed", options.seed, "of order and draws [0]")->option_text("N")->group(batches_group);
+  parser.add_option("--seed", options.seed, "of order and draws [0]")
+      ->option_text("N")
+      ->check(CLI::NonNegativeNumber)
+      ->group(batches_group);
   parser.add_flag("--shuffle", options.shuffle, "a fresh order for every epoch")->group(batches_group);
   add_choice(parser, "--last-batch", options.last_batch, names_up_to(LastBatch::strict),
              "when the batch size does not divide [partial]")
@@ -115,8 +117,7 @@ void add_options(CLI::App& parser, Options& options) {
   add_choice(parser, "--integrity", options.integrity, {"lenient", "window", "full"},
              "how much of a file must be sound: what libjpeg does not refuse, what is shown, everything [window]")
       ->group(batches_group);
-  parser.add_option("--max-pixels", options.max_pixels,
-                    fmt::format("refuse larger images [{}]", options.max_pixels))
+  parser.add_option("--max-pixels", options.max_pixels, fmt::format("refuse larger images [{}]", options.max_pixels))
       ->option_text("N")
       ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()).description(""))
       ->group(batches_group);

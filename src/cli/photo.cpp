@@ -52,7 +52,8 @@ void add_octave(Plane& plane, std::int64_t spacing, float amplitude, Rng& rng) {
   for (std::int64_t y = 0; y < plane.size.height; ++y) {
     const float* above = lattice.data() + y / spacing * columns;
     const float share = weights[static_cast<std::size_t>(y % spacing)];
-    for (std::int64_t i = 0; i < columns; ++i) line[static_cast<std::size_t>(i)] = mix(above[i], above[i + columns], share);
+    for (std::int64_t i = 0; i < columns; ++i)
+      line[static_cast<std::size_t>(i)] = mix(above[i], above[i + columns], share);
     float* out = plane.row(y);
     for (std::int64_t column = 0, x = 0; x < plane.size.width; ++column) {
       const float left = line[static_cast<std::size_t>(column)];
@@ -68,7 +69,8 @@ void add_octave(Plane& plane, std::int64_t spacing, float amplitude, Rng& rng) {
 Plane make_texture(Size size, std::int64_t finest, float roughness, Rng& rng) {
   Plane texture(size);
   float amplitude = roughness;
-  for (std::int64_t spacing = finest; spacing <= std::max(finest, std::max(size.height, size.width) / 4); spacing *= 2) {
+  for (std::int64_t spacing = finest; spacing <= std::max(finest, std::max(size.height, size.width) / 4);
+       spacing *= 2) {
     add_octave(texture, spacing, amplitude, rng);
     amplitude = std::min(amplitude * 1.4f, 0.09f);
   }
@@ -77,10 +79,10 @@ Plane make_texture(Size size, std::int64_t finest, float roughness, Rng& rng) {
 
 /// What the images of one class have in common.
 struct Look {
-  float hue;             // of the bodies
+  float hue;  // of the bodies
   float ground_hue;
-  float roundness;       // exponent of the superellipse: 1 a diamond, 2 an ellipse, 6 nearly a box
-  float stripes;         // across a body; 0: plain
+  float roundness;  // exponent of the superellipse: 1 a diamond, 2 an ellipse, 6 nearly a box
+  float stripes;    // across a body; 0: plain
   std::int64_t num_bodies;
 };
 
@@ -169,7 +171,8 @@ Image make_photo(Size size, std::uint64_t seed, std::uint64_t class_index, Rng& 
       const float v = static_cast<float>(y) / static_cast<float>(size.height) - 0.5f;
       const float u = static_cast<float>(x) / static_cast<float>(size.width) - 0.5f;
       const float share = smooth(std::clamp(0.5f + 0.8f * (v * std::cos(turn) + u * std::sin(turn)), 0.0f, 1.0f));
-      for (std::size_t channel = 0; channel < 3; ++channel) planes[channel].row(y)[x] = mix(far[channel], near[channel], share);
+      for (std::size_t channel = 0; channel < 3; ++channel)
+        planes[channel].row(y)[x] = mix(far[channel], near[channel], share);
     }
   }
 
@@ -184,7 +187,8 @@ Image make_photo(Size size, std::uint64_t seed, std::uint64_t class_index, Rng& 
       const float light = 1 + 1.3f * texture.row(y)[x];
       const float warmth = 0.4f * tint.row(y)[x];
       for (std::size_t channel = 0; channel < 3; ++channel) {
-        const float value = planes[channel].row(y)[x] * light + warmth * static_cast<float>(1 - static_cast<int>(channel));
+        const float value =
+            planes[channel].row(y)[x] * light + warmth * static_cast<float>(1 - static_cast<int>(channel));
         *out++ = static_cast<std::uint8_t>(std::clamp(value, 0.0f, 1.0f) * 255.0f + 0.5f);
       }
     }

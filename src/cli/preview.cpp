@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
+#include "muster/preview.hpp"
 #include "options.hpp"
 #include "output.hpp"
-#include "muster/preview.hpp"
 
 namespace muster::cli {
 namespace {
@@ -39,12 +39,17 @@ Command add_preview(CLI::App& program) {
   const PreviewOptions& defaults = options->sheet;
   parser->add_option("-o,--output", options->output, fmt::format("PNG to write [{}]", options->output))
       ->option_text("FILE");
-  parser->add_option("--samples", options->sheet.num_samples, fmt::format("lines of the sheet [{}]", defaults.num_samples))
+  parser
+      ->add_option("--samples", options->sheet.num_samples,
+                   fmt::format("lines of the sheet [{}]", defaults.num_samples))
       ->option_text("N");
-  parser->add_option("--variants", options->sheet.num_variants,
-                     fmt::format("versions of each, by epoch [{}]", defaults.num_variants))
+  parser
+      ->add_option("--variants", options->sheet.num_variants,
+                   fmt::format("versions of each, by epoch [{}]", defaults.num_variants))
       ->option_text("N");
-  parser->add_option("--cell", options->sheet.cell, fmt::format("longer side of a picture, in pixels [{}]", defaults.cell))
+  parser
+      ->add_option("--cell", options->sheet.cell,
+                   fmt::format("longer side of a picture, in pixels [{}]", defaults.cell))
       ->option_text("N");
   return {parser, [options] { preview(*options); }};
 }

@@ -41,7 +41,8 @@ void Progress::draw(Clock::time_point now) {
   drawn_ = now;
   const double seconds = std::chrono::duration<double>(now - start_).count();
   const double rate = seconds > 0 ? static_cast<double>(num_done_) / seconds : 0;
-  const double share = num_images_ > 0 ? std::min(1.0, static_cast<double>(num_done_) / static_cast<double>(num_images_)) : 0;
+  const double share =
+      num_images_ > 0 ? std::min(1.0, static_cast<double>(num_done_) / static_cast<double>(num_images_)) : 0;
   const auto left = static_cast<std::int64_t>(share > 0 ? seconds / share - seconds + 0.5 : 0);
 
   constexpr std::size_t bar_width = 24;

@@ -18,11 +18,11 @@
 
 #include "commands.hpp"
 #include "jpeg_writer.hpp"
+#include "muster/decode.hpp"
+#include "muster/error.hpp"
 #include "output.hpp"
 #include "photo.hpp"
 #include "progress.hpp"
-#include "muster/decode.hpp"
-#include "muster/error.hpp"
 
 namespace muster::cli {
 namespace {
@@ -173,7 +173,9 @@ Command add_synth(CLI::App& program) {
   parser->add_option("DIR", options->dir, "a folder that is not there yet, or empty")->required()->option_text(" ");
   parser->add_option("--images", options->num_images, "[400]")->option_text("N")->check(CLI::PositiveNumber);
   parser->add_option("--classes", options->num_classes, "[10]")->option_text("K")->check(CLI::Range(1, 1000));
-  parser->add_option("--seed", options->seed, "the same seed makes the same files [0]")->option_text("S");
+  parser->add_option("--seed", options->seed, "the same seed makes the same files [0]")
+      ->option_text("S")
+      ->check(CLI::NonNegativeNumber);
   parser->add_option("--height", options->typical.height, "typical height; single images vary [400]")
       ->option_text("PIXELS")
       ->check(sides);

@@ -1,7 +1,7 @@
 # Includes point one way: a public header includes the standard library and rooms above it in this list, nothing
 # else; and third-party headers stay in the rooms that docs/architecture.md gives them.
-set(rooms version error random tensor spec image source order decode geometry transform stage pipeline report batch
-  loader preview muster)
+set(rooms version error random tensor spec image source order decode optimize geometry transform stage pipeline
+  report batch loader preview muster)
 
 set(num_faults 0)
 macro(fault text)
@@ -36,7 +36,7 @@ endif()
 
 # Third party and the folders of src/ that may name it.
 set(third_parties "tbb|oneapi" "jpeglib|jerror|png|tiffio|webp" "opencv2" "hwy" "nlohmann" "CLI" "benchmark|doctest")
-set(folders "loader" "decode|cli|preview" "decode|preview" "resample|pipeline" "pipeline|cli" "cli" "-")
+set(folders "loader" "decode|optimize|cli|preview" "decode|preview" "resample|pipeline" "pipeline|cli" "cli" "-")
 file(GLOB_RECURSE files RELATIVE ${SOURCE_DIR}/src ${SOURCE_DIR}/src/*.cpp ${SOURCE_DIR}/src/*.hpp)
 foreach(file ${files})
   file(STRINGS ${SOURCE_DIR}/src/${file} includes REGEX "^ *# *include *<")

@@ -31,6 +31,4 @@ void hand_over(muster::Tensor& tensor, muster::Batch& batch, muster::EpochRange&
   muster::EpochRange other_epoch = HAND_OVER(epoch);
 }
 
-void load() {
-  muster::Loader loader{Numbers{}, muster::Pipeline{muster::CenterCrop{{4, 4}}, Invert{}}};
-}
+void load() { muster::Loader loader{Numbers{}, muster::Pipeline{muster::CenterCrop{{4, 4}}, Invert{}}}; }

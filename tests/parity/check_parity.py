@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from torchvision import transforms
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import variants  # noqa: E402
 
@@ -27,9 +28,9 @@ BATCH_SIZE = 64
 
 def load(path, orient):
     with Image.open(path) as file:
-        file.load()  # turns TIFF by itself; before that, exif_transpose would turn it once more
-        image = ImageOps.exif_transpose(file) if orient else file
-        return image.convert("RGB")
+        # Pillow turns TIFF by itself while loading; exif_transpose would turn it once more.
+        turned = ImageOps.exif_transpose(file) if orient and file.format != "TIFF" else file
+        return turned.convert("RGB")
 
 
 def evaluated(image, record):

@@ -68,6 +68,8 @@ def make_jpegs(folder, cjpeg):
             ("440-progressive", ["-sample", "1x2", "-progressive"]),
             ("restart-row", ["-sample", "2x2", "-restart", "1"]),
             ("restart-3", ["-sample", "2x1", "-restart", "3B"]),
+            ("restart-1-444", ["-sample", "1x1", "-restart", "1B"]),
+            ("restart-1-420", ["-sample", "2x2", "-restart", "1B"]),
             ("restart-1-440", ["-sample", "1x2", "-restart", "1B"]),
             ("restart-progressive", ["-sample", "2x2", "-progressive", "-restart", "2B"]),
             ("arithmetic", ["-sample", "2x2", "-arithmetic"]),

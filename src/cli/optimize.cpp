@@ -1,0 +1,450 @@
+// muster optimize IN OUT: a folder's JPEGs rewritten so that crops of them decode faster; everything else copied.
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "muster/optimize.hpp"
+#include "muster/source.hpp"
+#include "options.hpp"
+#include "output.hpp"
+#include "progress.hpp"
+
+namespace muster::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// In OUT: how its files were made. It also says that the folder is ours to write into.
+constexpr const char* settings_name = ".muster-optimize.json";
+
+struct OptimizeCall {
+  std::string in;
+  std::string out;
+  OptimizeOptions options;
+  int threads = 0;
+  bool json = false;
+};
+
+struct Entry {
+  fs::path path;         // relative to IN
+  fs::path link_target;  // of a link that stays inside IN: relative to the folder it lies in
+};
+
+struct LeftOut {
+  fs::path path;
+  const char* reason;
+};
+
+/// A folder, whatever it is called.
+using FolderId = std::pair<dev_t, ino_t>;
+
+struct Listing {
+  std::vector<fs::path> folders;  // relative to IN; each behind the one it lies in
+  std::vector<Entry> entries;     // files and links, sorted
+  std::vector<LeftOut> left_out;
+  std::set<FolderId> ids;  // of IN and all folders in it
+};
+
+bool is_within(const fs::path& folder, const fs::path& path) {
+  return std::ranges::mismatch(folder, path).in1 == folder.end();
+}
+
+FolderId id_of(const fs::path& folder) {
+  struct stat status {};
+  if (stat(folder.c_str(), &status) != 0) {
+    throw std::system_error(errno, std::generic_category(), fmt::format("cannot read {}", folder.string()));
+  }
+  return {status.st_dev, status.st_ino};
+}
+
+/// Links are not followed: one that stays inside IN becomes a link to the same place in OUT.
+void list_link(const fs::path& root, const fs::path& path, Listing& listing) {
+  std::error_code error;
+  const fs::path target = fs::canonical(root / path, error);
+  if (error) {
+    listing.left_out.push_back({path, "a link that leads nowhere"});
+  } else if (!is_within(root, target)) {
+    listing.left_out.push_back({path, "a link that leads out of the folder"});
+  } else {
+    listing.entries.push_back({path, target.lexically_relative((root / path).parent_path())});
+  }
+}
+
+/// `root` is canonical.
+void list_folder(const fs::path& root, const fs::path& folder, Listing& listing) {
+  listing.folders.push_back(folder);
+  listing.ids.insert(id_of(root / folder));
+  std::vector<fs::path> inner;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root / folder)) {
+    const fs::path path = folder / entry.path().filename();
+    if (path == settings_name) continue;
+    if (entry.is_symlink()) {
+      list_link(root, path, listing);
+    } else if (entry.is_directory()) {
+      inner.push_back(path);
+    } else if (entry.is_regular_file()) {
+      listing.entries.push_back({path, {}});
+    } else {
+      listing.left_out.push_back({path, "neither a file nor a folder"});
+    }
+  }
+  for (const fs::path& path : inner) list_folder(root, path, listing);
+}
+
+Listing list(const fs::path& root) {
+  Listing listing;
+  list_folder(root, {}, listing);
+  std::ranges::sort(listing.entries, {}, &Entry::path);
+  std::ranges::sort(listing.left_out, {}, &LeftOut::path);
+  return listing;
+}
+
+std::string settings(const OptimizeOptions& options) {
+  Json json;
+  json["made_by"] = "muster optimize";
+  json["max_side"] = options.longest_side;
+  json["quality"] = options.longest_side > 0 ? Json(options.quality) : Json();
+  return to_line(json);
+}
+
+void expect_apart(const fs::path& in, const fs::path& out) {
+  const fs::path resolved = fs::weakly_canonical(fs::absolute(out));
+  std::error_code not_there;
+  if (is_within(in, resolved) || is_within(resolved, in) || fs::equivalent(in, resolved, not_there)) {
+    throw ConfigError("optimize", fmt::format("{} and {} are the same folder or lie in one another, and the input is "
+                                              "never overwritten; name a folder beside it",
+                                              in.string(), out.string()));
+  }
+}
+
+/// Refuses a folder with anything in it that was not made by an earlier call like this one.
+void open_out(const fs::path& out, const OptimizeOptions& options) {
+  if (fs::exists(out) && !fs::is_directory(out)) {
+    throw ConfigError("optimize", fmt::format("{} is a file; name a folder", out.string()));
+  }
+  const fs::path path = out / settings_name;
+  if (fs::exists(path)) {
+    std::vector<std::uint8_t> bytes;
+    read_file(path, bytes);
+    const std::string made(bytes.begin(), bytes.end());
+    if (made == settings(options)) return;
+    throw ConfigError("optimize", fmt::format("{} was made with other options: {}expected: {}remove it, or name "
+                                              "another folder",
+                                              out.string(), made, settings(options)));
+  }
+  if (fs::exists(out) && !fs::is_empty(out)) {
+    throw ConfigError("optimize", fmt::format("{} has content that is not of an earlier `muster optimize`, and nothing "
+                                              "is overwritten; name a new folder",
+                                              out.string()));
+  }
+  fs::create_directories(out);
+  OutputFile file(path);
+  file.write(settings(options));
+  file.commit();
+}
+
+/// Removes what a call that was killed left under a temporary name (FILE.PID.tmp; see OutputFile).
+void remove_leftovers(const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const fs::path name = entry.path().filename();
+    const std::string pid = name.stem().extension().string();
+    if (name.extension() != ".tmp" || pid.size() < 2 || !entry.is_regular_file()) continue;
+    pid_t process = 0;
+    const auto [end, error] = std::from_chars(pid.data() + 1, pid.data() + pid.size(), process);
+    if (error != std::errc{} || end != pid.data() + pid.size() || process <= 0) continue;
+    if (kill(process, 0) != 0 && errno == ESRCH) fs::remove(entry.path());
+  }
+}
+
+/// Makes the folders of `listing` in `out`. A folder that is really one of the input's would have files overwritten.
+void make_folders(const fs::path& out, const Listing& listing) {
+  for (const fs::path& folder : listing.folders) {
+    fs::create_directories(out / folder);
+    if (listing.ids.contains(id_of(out / folder))) {
+      throw ConfigError("optimize", fmt::format("{} leads into the input, which is never overwritten; remove it",
+                                                (out / folder).string()));
+    }
+    remove_leftovers(out / folder);
+  }
+}
+
+enum class FileOutcome : std::uint8_t {
+  rewritten,
+  resized,
+  unchanged,  // a JPEG that has the form already
+  refused,    // a JPEG that cannot have it: copied
+  copied,     // no JPEG
+  linked,
+  skipped,  // done by an earlier call
+  failed,   // not in OUT
+};
+
+struct FileResult {
+  FileOutcome outcome = FileOutcome::failed;
+  std::string reason;  // of refused and failed
+  std::uint64_t bytes_before = 0;
+  std::uint64_t bytes_after = 0;
+};
+
+bool is_jpeg(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  char start[3] = {};
+  return file.read(start, sizeof start) && std::string_view(start, sizeof start) == "\xFF\xD8\xFF";
+}
+
+/// Files of any length, in pieces.
+void copy_content(const fs::path& from, OutputFile& to) {
+  std::ifstream file(from, std::ios::binary);
+  std::vector<char> piece(std::size_t{1} << 20);
+  while (file) {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    to.write(std::string_view(piece.data(), static_cast<std::size_t>(file.gcount())));
+  }
+  if (!file.eof()) throw std::runtime_error(fmt::format("cannot read {}", from.string()));
+}
+
+bool same_time(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
+/// Takes the name of `path` with the times of the source, which say on the next call that this file is done.
+void commit(OutputFile& file, const struct stat& source) {
+  const timespec times[] = {source.st_atim, source.st_mtim};
+  if (utimensat(AT_FDCWD, file.written_path().c_str(), times, 0) != 0) {
+    throw std::system_error(errno, std::generic_category(),
+                            fmt::format("cannot set the time of {}", file.written_path().string()));
+  }
+  file.commit();
+}
+
+void process_link(const fs::path& out, const fs::path& target, FileResult& result) {
+  result.outcome = FileOutcome::linked;
+  if (fs::is_symlink(out)) {
+    if (fs::read_symlink(out) == target) return;
+    fs::remove(out);
+  }
+  fs::create_symlink(target, out);
+}
+
+/// Optimizes a JPEG or copies the file.
+void process_content(const fs::path& in, OutputFile& file, const OptimizeOptions& options, FileResult& result) {
+  result.outcome = FileOutcome::copied;
+  if (is_jpeg(in)) {
+    try {
+      std::vector<std::uint8_t> bytes;
+      read_file(in, bytes, options.limits.max_bytes);
+      const OptimizedJpeg optimized = optimize_jpeg(bytes, options);
+      file.write(std::as_bytes(std::span(optimized.bytes)));
+      result.outcome = optimized.change == OptimizedJpeg::Change::rewritten ? FileOutcome::rewritten
+                       : optimized.change == OptimizedJpeg::Change::resized ? FileOutcome::resized
+                                                                            : FileOutcome::unchanged;
+      return;
+    } catch (const DecodeError& error) {
+      result.outcome = FileOutcome::refused;
+      result.reason = error.what();
+    }
+  }
+  copy_content(in, file);
+}
+
+void process_file(const fs::path& in, const fs::path& out, const OptimizeOptions& options, FileResult& result) {
+  struct stat source {};
+  if (stat(in.c_str(), &source) != 0) {
+    throw std::system_error(errno, std::generic_category(), fmt::format("cannot read {}", in.string()));
+  }
+  result.bytes_before = static_cast<std::uint64_t>(source.st_size);
+  struct stat made {};
+  const bool is_there = lstat(out.c_str(), &made) == 0;
+  if (is_there && !S_ISREG(made.st_mode)) {
+    throw std::runtime_error(fmt::format("{} is there already and not a file; remove it", out.string()));
+  }
+  if (is_there && same_time(made.st_mtim, source.st_mtim)) {
+    result.outcome = FileOutcome::skipped;
+    result.bytes_after = static_cast<std::uint64_t>(made.st_size);
+    return;
+  }
+  OutputFile file(out);
+  process_content(in, file, options, result);
+  result.bytes_after = fs::file_size(file.written_path());
+  commit(file, source);
+}
+
+/// The result of each entry, in the order of the listing.
+std::vector<FileResult> process(const fs::path& in, const fs::path& out, const Listing& listing,
+                                const OptimizeCall& call) {
+  std::vector<FileResult> results(listing.entries.size());
+  Progress progress("optimize", listing.entries.size());
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < results.size(); i = next++) {
+      const Entry& entry = listing.entries[i];
+      FileResult& result = results[i];
+      try {
+        if (entry.link_target.empty()) {
+          process_file(in / entry.path, out / entry.path, call.options, result);
+        } else {
+          process_link(out / entry.path, entry.link_target, result);
+        }
+      } catch (const std::exception& error) {
+        result = {.outcome = FileOutcome::failed, .reason = error.what()};
+      }
+      progress.advance(1, result.outcome == FileOutcome::failed ? 1 : 0);
+    }
+  };
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < (call.threads > 0 ? call.threads : cores); ++i) threads.emplace_back(work);
+  threads.clear();
+  return results;
+}
+
+std::size_t count(const std::vector<FileResult>& results, FileOutcome outcome) {
+  return static_cast<std::size_t>(std::ranges::count(results, outcome, &FileResult::outcome));
+}
+
+struct ByteCounts {
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;
+  double ratio() const { return before > 0 ? static_cast<double>(after) / static_cast<double>(before) : 1; }
+};
+
+/// Of all files that are in OUT now.
+ByteCounts total(const std::vector<FileResult>& results) {
+  ByteCounts bytes;
+  for (const FileResult& result : results) {
+    if (result.outcome == FileOutcome::failed) continue;
+    bytes.before += result.bytes_before;
+    bytes.after += result.bytes_after;
+  }
+  return bytes;
+}
+
+/// The files of one outcome, by path, with the reason.
+Json named(const Listing& listing, const std::vector<FileResult>& results, FileOutcome outcome) {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].outcome != outcome) continue;
+    list.push_back({{"path", listing.entries[i].path.string()}, {"reason", results[i].reason}});
+  }
+  return list;
+}
+
+Json to_json(const Listing& listing, const std::vector<FileResult>& results) {
+  const ByteCounts bytes = total(results);
+  Json json;
+  json["files"] = results.size();
+  json["rewritten"] = count(results, FileOutcome::rewritten);
+  json["resized"] = count(results, FileOutcome::resized);
+  json["unchanged"] = count(results, FileOutcome::unchanged);
+  json["copied"] = count(results, FileOutcome::copied);
+  json["linked"] = count(results, FileOutcome::linked);
+  json["skipped"] = count(results, FileOutcome::skipped);
+  json["refused"] = named(listing, results, FileOutcome::refused);
+  json["failed"] = named(listing, results, FileOutcome::failed);
+  json["left_out"] = Json::array();
+  for (const LeftOut& left_out : listing.left_out) {
+    json["left_out"].push_back({{"path", left_out.path.string()}, {"reason", left_out.reason}});
+  }
+  json["bytes_before"] = bytes.before;
+  json["bytes_after"] = bytes.after;
+  json["ratio"] = bytes.ratio();
+  return json;
+}
+
+std::string for_people(const Listing& listing, const std::vector<FileResult>& results, const OptimizeCall& call) {
+  constexpr std::pair<FileOutcome, const char*> counts[] = {
+      {FileOutcome::rewritten, "JPEGs rewritten"},
+      {FileOutcome::resized, "JPEGs resized and encoded again"},
+      {FileOutcome::unchanged, "JPEGs that had this form already, copied"},
+      {FileOutcome::refused, "JPEGs that cannot have it, copied:"},
+      {FileOutcome::copied, "other files copied"},
+      {FileOutcome::linked, "links"},
+      {FileOutcome::skipped, "done by an earlier call"},
+      {FileOutcome::failed, "could not be processed:"},
+  };
+  const ByteCounts bytes = total(results);
+  std::string text = fmt::format("{}: {} files, {:.1f} MB → {:.1f} MB ({:+.1f} %)\n", call.out, results.size(),
+                                 static_cast<double>(bytes.before) / 1e6, static_cast<double>(bytes.after) / 1e6,
+                                 100 * (bytes.ratio() - 1));
+  for (const auto& [outcome, label] : counts) {
+    const std::size_t num_files = count(results, outcome);
+    if (num_files > 0) text += fmt::format("{:8}  {}\n", num_files, label);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (results[i].outcome != outcome || results[i].reason.empty()) continue;
+      text += fmt::format("          {}: {}\n", listing.entries[i].path.string(), results[i].reason);
+    }
+  }
+  if (!listing.left_out.empty()) text += fmt::format("{:8}  left out:\n", listing.left_out.size());
+  for (const LeftOut& left_out : listing.left_out) {
+    text += fmt::format("          {}: {}\n", left_out.path.string(), left_out.reason);
+  }
+  return text;
+}
+
+void optimize(const OptimizeCall& call) {
+  std::error_code error;
+  const fs::path in = fs::canonical(call.in, error);
+  if (error || !fs::is_directory(in)) {
+    throw SourceError("optimize", fmt::format("{} is no folder{}", call.in, error ? ": " + error.message() : ""));
+  }
+  const fs::path out = fs::absolute(call.out);
+  expect_apart(in, out);
+  const Listing listing = list(in);
+  open_out(out, call.options);
+  make_folders(out, listing);
+  const std::vector<FileResult> results = process(in, out, listing, call);
+  print(call.json ? to_line(to_json(listing, results)) : for_people(listing, results, call));
+  if (const std::size_t num_failed = count(results, FileOutcome::failed); num_failed > 0) {
+    throw std::runtime_error(fmt::format("{} of {} files could not be processed", num_failed, results.size()));
+  }
+}
+
+}  // namespace
+
+Command add_optimize(CLI::App& program) {
+  const auto call = std::make_shared<OptimizeCall>();
+  CLI::App* parser = program.add_subcommand("optimize",
+                                            "Writes the folder IN to OUT with its JPEGs in a form of which crops "
+                                            "decode faster, pixels unchanged; other files "
+                                            "are copied. Called again, it goes on where it was stopped.");
+  parser->add_option("IN", call->in, "a folder; nothing in it is changed")->required()->option_text(" ");
+  parser->add_option("OUT", call->out, "a new folder, or that of an earlier call with the same options")
+      ->required()
+      ->option_text(" ");
+  CLI::Option* max_side_option =
+      parser->add_option("--max-side", call->options.longest_side, "lossy: resize larger JPEGs to N pixels")
+          ->option_text("N")
+          ->check(CLI::Range(std::int64_t{1}, max_side).description(""));
+  parser->add_option("--quality", call->options.quality, "of those, 1 to 100 [90]")
+      ->option_text("Q")
+      ->check(CLI::Range(1, 100).description(""))
+      ->needs(max_side_option);
+  parser->add_option("--threads", call->threads, "workers [0: one per core]")
+      ->option_text("N")
+      ->check(CLI::NonNegativeNumber);
+  add_json_flag(*parser, call->json);
+  return {parser, [call] { optimize(*call); }};
+}
+
+}  // namespace muster::cli

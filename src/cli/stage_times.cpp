@@ -1,0 +1,128 @@
+#include "stage_times.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+namespace muster::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Adds to `total` how long `work` takes.
+template <class F>
+void timed(double& total, const F& work) {
+  const Clock::time_point start = Clock::now();
+  work();
+  total += std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// The end of a pipeline, fed with pictures that have the output's size already.
+class Tail {
+ public:
+  /// With the pixel stages of `loader`'s pipeline, or only with its value stages.
+  Tail(const Loader& loader, bool with_pixel_stages)
+      : pipeline_(stages(loader.pipeline(), with_pixel_stages), loader.pipeline().decode_options()),
+        renderer_(pipeline_) {}
+
+  void run(const ImageView& picture, const SampleKey& key, const Slot& slot, double& seconds) {
+    pipeline_.plan(picture.size, key, plan_);
+    timed(seconds, [&] { renderer_.run(plan_, picture, slot); });
+  }
+
+ private:
+  static std::vector<Stage> stages(const Pipeline& pipeline, bool with_pixel_stages) {
+    std::vector<Stage> kept = {CenterCrop{pipeline.output_size()}};
+    for (const Stage& stage : pipeline.stages()) {
+      const bool on_pixels = stage.kind() == StageKind::pixel || stage.kind() == StageKind::opaque;
+      if (stage.kind() == StageKind::value || (on_pixels && with_pixel_stages)) kept.push_back(stage);
+    }
+    return kept;
+  }
+
+  Pipeline pipeline_;
+  Renderer renderer_;
+  Plan plan_;
+};
+
+bool has_pixel_stages(const Pipeline& pipeline) {
+  return std::ranges::any_of(pipeline.stages(), [](const Stage& stage) {
+    return stage.kind() == StageKind::pixel || stage.kind() == StageKind::opaque;
+  });
+}
+
+}  // namespace
+
+StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
+  constexpr std::uint64_t most_samples = 400;
+  constexpr double most_seconds = 5;
+
+  const Pipeline& pipeline = loader.pipeline();
+  const LoaderOptions& options = loader.options();
+  Decoder decoder(pipeline.decode_options(), options.limits, options.integrity);
+  Renderer renderer(pipeline, options.limits, options.integrity);
+  Tail write_only(loader, false);
+  Tail with_pixels(loader, true);
+  const bool on_pixels = has_pixel_stages(pipeline);
+
+  const BatchSpec spec = loader.spec();
+  Tensor row = Tensor::allocate(spec.dtype, spec.shape(1));
+  const Slot slot{row.data(), spec.dtype, spec.layout};
+  Image picture(pipeline.output_size(), pipeline.num_channels());
+  for (std::size_t i = 0; i < picture.size_bytes(); ++i) picture.data()[i] = static_cast<std::uint8_t>(i * 7 / 3);
+
+  Sample sample;
+  ImageInfo info;
+  Plan plan;
+  Image pixels;
+  StageTimes times;
+  double rendered = 0;    // resample, pixel stages and write
+  double pixel_tail = 0;  // pixel stages and write
+
+  const std::uint64_t num_samples = loader.source().size();
+  const std::uint64_t count = std::min(num_samples, most_samples);
+  const Clock::time_point start = Clock::now();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (std::chrono::duration<double>(Clock::now() - start).count() > most_seconds) break;
+    const std::uint64_t id = i * num_samples / count;
+    const SampleKey key{options.seed, epoch, id};
+    try {
+      StageTimes one;
+      double one_rendered = 0;
+      double one_tail = 0;
+      sample.clear();
+      timed(one.read, [&] { loader.source().read(id, sample, {}); });
+      timed(one.probe, [&] { info = decoder.probe(sample.bytes); });
+      timed(one.plan, [&] { pipeline.plan(info.size, key, plan); });
+      const Rect window = plan.window.empty() ? Rect{0, 0, 1, 1} : plan.window;
+      timed(one.decode, [&] { decoder.decode(sample.bytes, info, window, pixels); });
+
+      decoder.decode(sample.bytes, info, Rect::whole(info.size), pixels);
+      timed(one_rendered, [&] { renderer.run(plan, pixels.view(), slot); });
+      write_only.run(picture.view(), key, slot, one.write);
+      if (on_pixels) with_pixels.run(picture.view(), key, slot, one_tail);
+
+      ++times.num_images;
+      times.read += one.read;
+      times.probe += one.probe;
+      times.plan += one.plan;
+      times.decode += one.decode;
+      times.write += one.write;
+      rendered += one_rendered;
+      pixel_tail += one_tail;
+    } catch (const Error&) {
+      // Counted and told by the epochs already.
+    }
+  }
+  if (times.num_images == 0) return {};
+  if (on_pixels) times.pixel = std::max(0.0, pixel_tail - times.write);
+  times.resample = std::max(0.0, rendered - times.pixel - times.write);
+  for (double* seconds :
+       {&times.read, &times.probe, &times.plan, &times.decode, &times.resample, &times.pixel, &times.write}) {
+    *seconds /= static_cast<double>(times.num_images);
+  }
+  return times;
+}
+
+}  // namespace muster::cli
