@@ -234,7 +234,7 @@ TEST_CASE("optimize: the lossy choice resizes only what is larger, and keeps sam
       Image smooth({150, 301}, channels);
       for (std::int64_t y = 0; y < 150; ++y) {
         for (std::int64_t x = 0; x < 301 * channels; ++x) {
-          smooth.row(y)[x] = static_cast<std::uint8_t>((y + x / channels / 2) % 256 / 2 + 40 * (x % channels));
+          smooth.row(y)[x] = static_cast<std::uint8_t>((y + x / channels / 2) / 3 + 40 * (x % channels));
         }
       }
       return smooth;

@@ -4,16 +4,17 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: bench/peers/run.sh DIR [--runs N] [--epochs N] [--threads N] [--install]
+Usage: bench/peers/run.sh DIR [--runs N] [--epochs N] [--threads N] [--build DIR] [--install]
 
 RandomResizedCrop(224), flip and normalise of DIR/class/image.jpg into float32 NCHW batches of 64, in muster, in
 torchvision's DataLoader, in plain OpenCV with threads, and in libtorch's C++ DataLoader with OpenCV. The loaders run
-in turn (A B C D A B C D ...), each with an epoch to warm up and N that count. Builds into build/peers. Peers whose
-packages are missing are named and left out.
+in turn (A B C D A B C D ...), each with an epoch to warm up and N that count. Peers whose packages are missing are
+named and left out.
 
   --runs N     turns [5]
   --epochs N   epochs of each turn that count [3]
   --threads N  threads or worker processes [one per core]
+  --build DIR  where to build [build/peers]
   --install    installs the missing Debian packages first
   --help       this text
 
@@ -23,7 +24,11 @@ END
 
 fail() { printf 'run.sh: %s\n' "$1" >&2; exit 2; }
 
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+peers=$root/bench/peers
+
 dir=
+build=$root/build/peers
 runs=5
 epochs=3
 threads=$(nproc)
@@ -34,6 +39,11 @@ while (($# > 0)); do
     --runs | --epochs | --threads)
       [[ ${2-} =~ ^[1-9][0-9]*$ ]] || fail "$1 needs a number of at least 1, received '${2-}'"
       declare "${1#--}=$2"
+      shift
+      ;;
+    --build)
+      [[ -n ${2-} ]] || fail "--build needs a folder"
+      build=$2
       shift
       ;;
     --install) install=true ;;
@@ -47,14 +57,12 @@ done
 [[ -d $dir ]] || fail "no such folder: $dir"
 dir=$(cd -- "$dir" && pwd)
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
-peers=$root/bench/peers
-build=$root/build/peers
 if $install; then
   "$root/scripts/setup.sh" --full
   if ! dpkg-query -W -f '${db:Status-Status}' libtorch-dev 2>/dev/null | grep -qx installed; then
     as_root=()
     ((EUID == 0)) || as_root=(sudo)
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends libtorch-dev
   fi
 fi
@@ -65,7 +73,7 @@ fi
 {
   cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_BUILD_TESTS=OFF \
     -DMUSTER_BUILD_SAMPLES=OFF -DMUSTER_BUILD_PEERS=ON
-  cmake --build "$build"
+  cmake --build "$build" --target muster_program peers
 } >&2
 
 muster=$build/muster

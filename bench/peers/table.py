@@ -68,10 +68,10 @@ def main():
     memory = fields("/proc/meminfo", ":").get("MemTotal", "?")
     system = fields("/etc/os-release", "=").get("PRETTY_NAME", platform.system()).strip('"')
     print()
-    print(f"- {num_runs[OURS]} interleaved runs of {len(rates[OURS]) // num_runs[OURS]} epochs each, after one to warm up;"
+    print(f"- {num_runs[OURS]} turns, {len(rates[OURS])} epochs in all, after one in each turn to warm up;"
           f" {num_threads} threads or workers")
     print(f"- {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, in the page cache")
-    print(f"- {cpu}, {len(os.sched_getaffinity(0))} cores, {memory}; load before the last run {os.getloadavg()[0]:.1f}")
+    print(f"- {cpu}, {len(os.sched_getaffinity(0))} cores, {memory} of memory; load in the end {os.getloadavg()[0]:.1f}")
     print(f"- {system}, Linux {platform.release()}, {first_line(['c++', '--version'])}, Python"
           f" {platform.python_version()}, {first_line([muster, '--version'])}")
     print(f"- {', '.join(package_versions())}")
