@@ -25,8 +25,9 @@ void train(const std::string& folder, TrainStep train_step) {
                          .seed = 42,
                          .last_batch = muster::LastBatch::pad,
                          .on_error = muster::OnError::substitute,
-                         .num_threads = 8}};                                        // never changes a byte
-  loader.require({64, 3, 224, 224, muster::DType::float32, muster::Layout::nchw});  // what the model expects
+                         .num_threads = 8}};  // never changes a byte
+
+  loader.require({.batch_size = 64, .channels = 3, .height = 224, .width = 224});  // what the model expects
 
   for (std::uint64_t epoch = 0; epoch < 2; ++epoch)
     for (muster::Batch& batch : loader.epoch(epoch))  // errors of workers rethrow here

@@ -40,7 +40,7 @@ class Source {
   virtual void read(std::uint64_t id, Sample& sample, std::stop_token stop) const = 0;
 
   /// What messages and records call sample `id`: its path relative to the root, or whatever names it.
-  virtual std::string name(std::uint64_t id) const { return "#" + std::to_string(id); }
+  virtual std::string name(std::uint64_t id) const { return std::string("#").append(std::to_string(id)); }
   /// Opaque data that belongs to sample `id`; muster never looks at it.
   virtual std::string metadata(std::uint64_t) const { return {}; }
   /// Names of the classes, by label; empty when labels have no names.

@@ -15,12 +15,12 @@ inline constexpr std::nullopt_t any = std::nullopt;
 
 /// What a model expects: {64 or any, 3, 224, 224}, element type, axis order.
 struct InputSpec {
-  std::optional<std::int64_t> batch_size;
-  std::optional<std::int64_t> channels;
-  std::optional<std::int64_t> height;
-  std::optional<std::int64_t> width;
-  std::optional<DType> dtype;
-  std::optional<Layout> layout;
+  std::optional<std::int64_t> batch_size = {};
+  std::optional<std::int64_t> channels = {};
+  std::optional<std::int64_t> height = {};
+  std::optional<std::int64_t> width = {};
+  std::optional<DType> dtype = {};
+  std::optional<Layout> layout = {};
 };
 
 /// What a loader delivers. `last_batch_size` differs from `batch_size` only when the last batch is partial.

@@ -83,6 +83,9 @@ void add_options(CLI::App& parser, Options& options) {
       ->group(pixels_group);
   add_choice(parser, "--color", options.color, {"rgb", "grey"}, "channels of the batches [as the pipeline says]")
       ->group(pixels_group);
+  add_choice(parser, "--decode", options.decode, {"exact", "fast"},
+             "fast shrinks large JPEGs while decoding [as the pipeline says]")
+      ->group(pixels_group);
   parser.add_flag("--no-orientation", options.no_orientation, "do not turn images as EXIF says")->group(pixels_group);
 
   parser.add_option("--batch-size", options.batch_size, "rows per batch [64]")->option_text("N")->group(batches_group);
@@ -147,6 +150,7 @@ Pipeline make_pipeline(const Options& options) {
   DecodeOptions decode = pipeline.decode_options();
   if (!options.color.empty()) decode.color = options.color == "grey" ? Color::grey : Color::rgb;
   if (options.no_orientation) decode.apply_orientation = false;
+  if (!options.decode.empty()) decode.mode = options.decode == "fast" ? DecodeMode::fast : DecodeMode::exact;
   return decode == pipeline.decode_options() ? pipeline : Pipeline(pipeline.stages(), decode);
 }
 

@@ -67,7 +67,7 @@ void append(std::vector<std::uint8_t>& to, Bytes bytes) { to.insert(to.end(), by
 void append_headers(Bytes bytes, const JpegMarkers& markers, Size size, std::vector<std::uint8_t>& to) {
   constexpr std::uint8_t jfif = 0xE0;
   constexpr std::uint8_t adobe = 0xEE;
-  append(to, bytes.first(2));
+  to.assign({0xFF, 0xD8});
   for (const std::size_t start : markers.segments) {
     const std::uint8_t marker = bytes[start + 1];
     const bool is_application = marker >= 0xE0 && marker <= 0xEF;
@@ -102,7 +102,6 @@ bool cut_restarts(Bytes bytes, const JpegMarkers& markers, const Rect& window, R
   const std::int64_t bottom = std::min(rows.end * grid.mcu.height, markers.size.height);
   cut.shown = {y, x, bottom - y, right - x};
 
-  cut.bytes.clear();
   append_headers(bytes, markers, cut.shown.size(), cut.bytes);
   const auto segment = [&](std::int64_t index) {
     const auto i = static_cast<std::size_t>(index);
