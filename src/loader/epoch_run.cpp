@@ -107,7 +107,7 @@ void EpochRun::issue() {
     ++next_batch_;
   queue_->push(std::move(pending));
   try {
-    for (std::int64_t k = 0; k < num_rows; ++k) core_->runner.submit(queue_);
+    core_->runner.submit(queue_, num_rows);
   } catch (...) {
     queue_->fail_last(not_prepared(index));
     next_batch_ = num_batches_;

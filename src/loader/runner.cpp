@@ -5,6 +5,7 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <utility>
 
@@ -52,36 +53,45 @@ ProcessThreads& process_threads() {
 
 /// oneTBB's own synchronisation is invisible to ThreadSanitizer (Debian's library is not instrumented), so the
 /// handover from submit() to the worker is told to it.
-void hand_over([[maybe_unused]] TokenTask* task) {
+void hand_over([[maybe_unused]] void* shared) {
 #if defined(__SANITIZE_THREAD__)
-  __tsan_release(task);
+  __tsan_release(shared);
 #endif
 }
 
-void take_over([[maybe_unused]] TokenTask* task) {
+void take_over([[maybe_unused]] void* shared) {
 #if defined(__SANITIZE_THREAD__)
-  __tsan_acquire(task);
+  __tsan_acquire(shared);
 #endif
 }
 
-/// What oneTBB carries, in its own memory: a token costs no allocation of ours.
-struct Token {
-  std::shared_ptr<TokenTask> owner;
-  TokenTask* task;
+/// What the tokens of one submit() share; the last one deletes it.
+struct Tokens {
+  std::shared_ptr<TokenTask> task;
+  std::atomic<std::int64_t> num_left;
 
-  // Reads `task` before take_over() has told ThreadSanitizer that it may.
+  void drop(std::int64_t count) noexcept {
+    if (num_left.fetch_sub(count, std::memory_order_acq_rel) == count) delete this;
+  }
+};
+
+/// What oneTBB carries, in memory of its own: so reading the pointer precedes take_over().
+struct TokenBody {
+  Tokens* tokens;
+
 #if defined(__SANITIZE_THREAD__)
   __attribute__((no_sanitize("thread"), noinline))
 #endif
   void
   operator()() const {
-    run(task);
+    run(tokens);
   }
 
-  static void run(TokenTask* task) {
-    take_over(task);
+  static void run(Tokens* tokens) {
+    take_over(tokens);
     // Isolated: a stage that uses oneTBB itself and waits is not given another row meanwhile.
-    tbb::this_task_arena::isolate([task] { task->run_one(); });
+    tbb::this_task_arena::isolate([tokens] { tokens->task->run_one(); });
+    tokens->drop(1);
   }
 };
 
@@ -103,10 +113,17 @@ TaskRunner::~TaskRunner() = default;
 
 int TaskRunner::num_threads() const noexcept { return impl_->num_threads; }
 
-void TaskRunner::submit(std::shared_ptr<TokenTask> task) {
-  TokenTask* const raw = task.get();
-  hand_over(raw);
-  impl_->arena.enqueue(Token{std::move(task), raw});
+void TaskRunner::submit(std::shared_ptr<TokenTask> task, std::int64_t num_tokens) {
+  if (num_tokens == 0) return;
+  auto* const tokens = new Tokens{std::move(task), num_tokens};
+  hand_over(tokens);
+  std::int64_t num_enqueued = 0;
+  try {
+    for (; num_enqueued < num_tokens; ++num_enqueued) impl_->arena.enqueue(TokenBody{tokens});
+  } catch (...) {
+    tokens->drop(num_tokens - num_enqueued);
+    throw;
+  }
 }
 
 int TaskRunner::default_num_threads() { return tbb::info::default_concurrency(); }

@@ -6,6 +6,7 @@
 // to "no global state"; it takes no worker from anybody else's arenas.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 namespace muster {
@@ -31,8 +32,8 @@ class TaskRunner {
   ~TaskRunner();
 
   int num_threads() const noexcept;
-  /// A worker will call task->run_one() once. Throws std::bad_alloc.
-  void submit(std::shared_ptr<TokenTask> task);
+  /// Workers will call task->run_one() `num_tokens` times. Throws std::bad_alloc; some of the calls may come then.
+  void submit(std::shared_ptr<TokenTask> task, std::int64_t num_tokens);
 
   /// One per core that this process may use.
   static int default_num_threads();
