@@ -52,9 +52,7 @@ if [[ -z $dir ]]; then
   dir=build/demo-data
   if [[ ! -d $dir ]]; then
     step "Making 400 photo-like images in $dir"
-    rm -rf "$dir.unfinished"
-    "$muster" synth "$dir.unfinished" --images 400
-    mv "$dir.unfinished" "$dir"
+    "$muster" synth "$dir" --images 400
   fi
 fi
 options=(--preset imagenet-train --batch-size 64 --shuffle)

@@ -161,6 +161,31 @@ TEST_CASE("compose: a 1x65500 image passes imagenet-eval without its sixteen mil
   CHECK(renderer.counts().num_materialised == 0);
 }
 
+TEST_CASE("compose: images of 1x5000 and 5000x1 pass every preset, to the bytes of the naive path") {
+  for (const std::string& preset : Pipeline::preset_names()) {
+    const Pipeline pipeline = Pipeline::preset(preset);
+    Renderer renderer(pipeline);
+    for (const Size size : {Size{1, 5000}, Size{5000, 1}}) {
+      CAPTURE(preset);
+      CAPTURE(size.height);
+      const Image image = noise_image(size, 3, 11);
+      const Plan plan = pipeline.plan(size, {.seed = 1, .epoch = 0, .sample_id = 2});
+      const Image out = run_composed(renderer, pipeline, plan, image.view());
+      CHECK(out.size() == pipeline.output_size());
+      // The naive path of imagenet-eval makes 256 x 1,280,000 pixels first.
+      CHECK(out == run_naive(pipeline, plan, image));
+    }
+  }
+}
+
+TEST_CASE("compose: nearest does not walk through billions of pixels to a window") {
+  const Pipeline pipeline{Resize{.size = 65500, .interpolation = Interpolation::nearest}, CenterCrop{{8, 8}}};
+  Renderer renderer(pipeline);
+  const Image image = noise_image({1, max_side}, 3, 9);
+  CHECK_THROWS_WITH_AS(run_composed(renderer, pipeline, pipeline.plan(image.size(), {}), image.view()),
+                       doctest::Contains("use box"), StageError);
+}
+
 TEST_CASE("compose: a materialised intermediate over max_pixels is a StageError, not an allocation") {
   const Pipeline pipeline{Resize{.size = 256}, Pad{.padding = 1, .padding_mode = PadMode::edge},
                           CenterCrop{{224, 224}}};
@@ -169,6 +194,20 @@ TEST_CASE("compose: a materialised intermediate over max_pixels is a StageError,
   const Plan plan = pipeline.plan(image.size(), {});
   CHECK_THROWS_WITH_AS(run_composed(renderer, pipeline, plan, image.view()), doctest::Contains("max_pixels"),
                        StageError);
+}
+
+TEST_CASE("compose: a crop from the corner between two materialised images is not taken for the whole") {
+  const Stage border = Pad{.padding = 1, .padding_mode = PadMode::reflect};
+  const Stage wide_border = Pad{.padding = 2, .padding_mode = PadMode::reflect};
+  for (const std::vector<Stage>& stages :
+       {std::vector<Stage>{Resize{.size = Size{9, 9}}, border, CenterCrop{{10, 10}}, wide_border, CenterCrop{{14, 14}}},
+        std::vector<Stage>{RandomInvert{}, CenterCrop{{10, 10}}, RandomInvert{}}}) {
+    const Pipeline pipeline(stages);
+    Renderer renderer(pipeline);
+    const Image image = noise_image({11, 11}, 3, 4);
+    const Plan plan = pipeline.plan(image.size(), {});
+    CHECK(run_composed(renderer, pipeline, plan, image.view()) == run_naive(pipeline, plan, image));
+  }
 }
 
 TEST_CASE("compose: a view that shows only its border reads nothing") {

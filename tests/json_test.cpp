@@ -88,6 +88,7 @@ TEST_CASE("json: unknown keys are refused with the nearest known name") {
 TEST_CASE("json: values of the wrong kind are refused with what was expected and received") {
   CHECK(refusal("") == Contains("not valid JSON"));
   CHECK(refusal("[1]") == Contains("expected an object"));
+  CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8,"size":9}}]})") == Contains("\"size\" stands twice"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":[8]}}]})") == Contains("[height, width], received [8]"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8.5}}]})") == Contains("received 8.5"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":99999999999999999999}}]})") == Contains("\"size\""));

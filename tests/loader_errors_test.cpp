@@ -359,6 +359,23 @@ TEST_CASE("loader: an allocator that throws is raised at its batch, after the ba
   }
 }
 
+TEST_CASE("loader: an allocator that throws while the consumer holds its batches is raised all the same") {
+  for (std::int64_t fail_at = 4; fail_at <= 6; ++fail_at) {
+    CAPTURE(fail_at);
+    auto allocator = std::make_shared<CountingAllocator>();
+    allocator->fail_at = fail_at;
+    Loader loader{
+        NoiseSource{32}, random_pipeline(), {.batch_size = 4, .num_threads = 2, .prefetch = 2, .allocator = allocator}};
+    std::vector<Batch> held;
+    EpochRange range = loader.epoch(0);
+    const auto hold_all = [&] {
+      for (Batch& batch : range) held.push_back(std::move(batch));
+    };
+    CHECK_THROWS_AS(hold_all(), StageError);
+    CHECK(held.size() == static_cast<std::size_t>(fail_at - 1));
+  }
+}
+
 TEST_CASE("loader: an allocator that gives null or misaligned memory is refused by name") {
   class Bad : public Allocator {
    public:

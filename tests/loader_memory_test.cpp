@@ -61,7 +61,7 @@ TEST_CASE("loader: every dtype in every layout holds what converting pixel by pi
         CAPTURE(name(dtype));
         CAPTURE(name(layout));
         Loader loader{
-            MemorySource(samples), pipeline, {.batch_size = 2, .num_threads = 2, .dtype = dtype, .layout = layout}};
+            MemorySource(samples), pipeline, {.batch_size = 2, .dtype = dtype, .layout = layout, .num_threads = 2}};
         std::size_t id = 0;
         for (const Batch& batch : loader.epoch(0)) {
           const std::int64_t n = batch.num_rows();

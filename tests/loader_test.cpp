@@ -106,7 +106,7 @@ TEST_CASE("loader: drop leaves out the rows that fill no batch") {
 TEST_CASE("loader: pad fills with zero rows, valid 0, the filler label and no sample") {
   Loader loader{NoiseSource{10},
                 random_pipeline(),
-                {.batch_size = 4, .last_batch = LastBatch::pad, .num_threads = 2, .prefetch = 1, .filler_label = -7}};
+                {.batch_size = 4, .last_batch = LastBatch::pad, .filler_label = -7, .num_threads = 2, .prefetch = 1}};
   for (std::uint64_t epoch = 0; epoch < 3; ++epoch) {  // recycled memory shows nothing of the epoch before
     std::vector<Batch> batches;
     for (Batch& batch : loader.epoch(epoch)) batches.push_back(std::move(batch));

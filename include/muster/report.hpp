@@ -49,7 +49,7 @@ struct Report {
   std::uint64_t num_masked = 0;       // rows zeroed because of an error
   std::uint64_t num_fillers = 0;      // rows zeroed because the epoch ended
   std::uint64_t num_wrapped = 0;      // loaded rows that repeat the epoch's start
-  std::uint64_t num_warned = 0;       // loaded rows with a codec's warning
+  std::uint64_t num_warned = 0;       // loaded or substituted rows with a codec's warning
   std::uint64_t num_bytes_read = 0;   // encoded bytes of the delivered rows
   std::vector<Incident> incidents;    // in the order of delivery; the first `max_incidents` are kept
   static constexpr std::size_t max_incidents = 10'000;

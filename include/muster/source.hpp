@@ -52,6 +52,8 @@ struct ImageFolderOptions {
   std::vector<std::string> extensions = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
   /// Accept class folders without any image, which otherwise are a SourceError.
   bool allow_empty_classes = false;
+  /// Longer files are refused before they are read.
+  std::int64_t max_bytes = std::int64_t{256} << 20;
 };
 
 /// DIR/class/…/image.jpg: the first folder level names the class. Order and labels are those of
@@ -75,12 +77,15 @@ class ImageFolder : public Source {
  private:
   std::filesystem::path root_;
   std::shared_ptr<const struct FileListing> listing_;
+  std::int64_t max_bytes_;
   std::uint64_t num_links_skipped_ = 0;
 };
 
 struct CsvListOptions {
   /// Accept paths that lead out of the list's folder (absolute, through "..", or through a link).
   bool allow_outside = false;
+  /// Longer files are refused before they are read.
+  std::int64_t max_bytes = std::int64_t{256} << 20;
 };
 
 /// A list `path,label`, one sample a line: RFC 4180 quoting, LF or CRLF, an optional first line `path,label`.
@@ -101,7 +106,7 @@ class CsvList : public Source {
  private:
   std::filesystem::path root_;
   std::shared_ptr<const struct FileListing> listing_;
-  bool allow_outside_ = false;
+  CsvListOptions options_;
 };
 
 /// Samples that are in memory already, encoded or decoded.

@@ -252,6 +252,10 @@ void process_content(const fs::path& in, OutputFile& file, const OptimizeOptions
   result.outcome = FileOutcome::copied;
   if (is_jpeg(in)) {
     try {
+      if (const auto size = fs::file_size(in); std::cmp_greater(size, options.limits.max_bytes)) {
+        throw DecodeError("optimize",
+                          fmt::format("the file has {} bytes, more than {}", size, options.limits.max_bytes));
+      }
       std::vector<std::uint8_t> bytes;
       read_file(in, bytes, options.limits.max_bytes);
       const OptimizedJpeg optimized = optimize_jpeg(bytes, options);

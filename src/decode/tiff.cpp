@@ -231,6 +231,13 @@ Grid read_grid(const TiffReader& reader, const Layout& layout, std::int64_t max_
   if (grid.segment.height > max_pixels / grid.segment.width) {
     fail(fmt::format("a tile of {} has more pixels than max_pixels {}", to_string(grid.segment), max_pixels));
   }
+  // A small image in a huge tile would cost the memory of a huge image.
+  constexpr std::int64_t usual_side = 1024;
+  if (grid.segment.height > std::max(layout.size.height, usual_side) ||
+      grid.segment.width > std::max(layout.size.width, usual_side)) {
+    fail(fmt::format("a tile of {} is larger than the image of {}, and than {} pixels a side", to_string(grid.segment),
+                     to_string(layout.size), usual_side));
+  }
   const std::int64_t num_packed = grid.segment.width * layout.bits * (layout.is_planar ? 1 : layout.num_samples);
   if (grid.row_bytes < (num_packed + 7) / 8) fail("rows are shorter than their pixels");
   grid.segment_bytes = grid.row_bytes * grid.segment.height;

@@ -98,7 +98,8 @@ void EpochRun::issue() {
     prepare(*pending, index);
   } catch (...) {
     pending->error = not_prepared(index);
-    pending->num_rows = 0;
+    pending->num_rows = pending->num_claimed = pending->num_done = 0;  // a recycled batch still has its last counts
+    pending->results.clear();
   }
   const std::int64_t num_rows = pending->num_rows;
   if (pending->error)

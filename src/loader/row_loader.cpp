@@ -111,9 +111,13 @@ RowResult RowLoader::load(std::uint64_t epoch, std::optional<std::uint64_t> row,
       if (options_.on_error == OnError::raise || !concerns_sample(error)) throw;
       recover(epoch, *row, error, slot, stop, result);
     }
-  } catch (...) {
+  } catch (const Error&) {
     result.state = RowState::raised;
     result.error = std::current_exception();
+    mask(slot);
+  } catch (...) {
+    result.state = RowState::raised;
+    result.error = located_error(slot.id);
     mask(slot);
   }
   return result;
@@ -186,6 +190,15 @@ void RowLoader::rethrow_at(std::uint64_t id, const std::string& step) const {
     foreign("unknown exception");
   }
   std::terminate();  // not reached: every handler throws
+}
+
+/// In a handler: the exception as an Error that names the sample.
+std::exception_ptr RowLoader::located_error(std::uint64_t id) const noexcept {
+  try {
+    rethrow_at(id, "load");
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 RowLoader::Header RowLoader::read(std::uint64_t id, ScratchPool::Scratch& scratch, const std::stop_token& stop) const {

@@ -116,6 +116,7 @@ class RowLoader {
                   RowResult& result);
   template <class Work>
   auto located(std::uint64_t id, const char* step, Work&& work) const;
+  std::exception_ptr located_error(std::uint64_t id) const noexcept;
   [[noreturn]] void rethrow_at(std::uint64_t id, const std::string& step) const;
   Where where(std::uint64_t id, std::string stage) const;
 

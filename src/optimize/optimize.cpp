@@ -216,14 +216,15 @@ void expect_same_coefficients(JpegReader& original, JpegReader& result) {
 }
 
 /// Throws unless `bytes`, read anew, are what was to be made of `original`.
-void verify(Bytes bytes, Bytes original_bytes, JpegReader& original, const OptimizedJpeg& expected) {
+void verify(Bytes bytes, Bytes original_bytes, JpegReader& original, const OptimizedJpeg& expected,
+            const DecodeLimits& limits) {
   JpegReader result(bytes);
   result.read_coefficients();
   expect_same_structure(original.info(), result.info());
   if (expected.change == OptimizedJpeg::Change::rewritten) expect_same_coefficients(original, result);
-  const ImageInfo shown = probe(bytes, as_shown);
+  const ImageInfo shown = probe(bytes, as_shown, limits);
   if (shown.stored != expected.size) differ("its size");
-  if (shown.orientation != probe(original_bytes, as_shown).orientation) differ("its orientation");
+  if (shown.orientation != probe(original_bytes, as_shown, limits).orientation) differ("its orientation");
   if (!has_this_form(codec::read_jpeg_markers(bytes), expected.restart_interval)) differ("the form asked for");
 }
 
@@ -287,7 +288,7 @@ OptimizedJpeg optimize_jpeg(Bytes bytes, const OptimizeOptions& options) {
     result.change = OptimizedJpeg::Change::rewritten;
     result.bytes = rewrite(original, result.restart_interval);
   }
-  verify(result.bytes, bytes, original, result);
+  verify(result.bytes, bytes, original, result, options.limits);
   const Bytes trailer = bytes.subspan(*markers.end_of_image + 2);
   result.bytes.insert(result.bytes.end(), trailer.begin(), trailer.end());
   return result;

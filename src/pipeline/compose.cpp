@@ -40,8 +40,8 @@ bool View::pad(const Padding& margins, Fill colour) noexcept {
   return true;
 }
 
-bool GeometryPass::is_identity() const noexcept {
-  return !resample && !read.padded() && !read.mirrored() && read.source.y == 0 && read.source.x == 0;
+bool GeometryPass::is_identity(Size source) const noexcept {
+  return !resample && !read.padded() && !read.mirrored() && read.source == Rect::whole(source);
 }
 
 namespace {

@@ -44,8 +44,8 @@ struct GeometryPass {
   /// The last view: what it shows is what comes out.
   const View& view() const noexcept { return resample ? write : read; }
   View& view() noexcept { return resample ? write : read; }
-  /// True if the pass gives back its source.
-  bool is_identity() const noexcept;
+  /// True if the pass gives back its source, of this size.
+  bool is_identity(Size source) const noexcept;
 };
 
 /// A border that continues the picture: edge, reflect, symmetric.

@@ -1,5 +1,6 @@
 // Pipelines as JSON. Numbers round-trip exactly; unknown keys are refused with the nearest known name.
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "muster/pipeline.hpp"
 #include "names.hpp"
 #include "pipeline/fields.hpp"
+#include "pipeline/pipeline.hpp"
 #include "pipeline/proof.hpp"
 
 namespace muster {
@@ -274,10 +276,28 @@ std::string describe(const Stage& stage) {
   return text;
 }
 
+namespace {
+
+/// Parses, and refuses objects with two members of one name: nothing says which of them is meant.
+Json parse(std::string_view text) {
+  std::vector<std::set<std::string>> open_objects;
+  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key && !open_objects.back().insert(parsed.get<std::string>()).second) {
+      fail("\"" + parsed.get<std::string>() + "\" stands twice in one object");
+    }
+    return true;
+  };
+  return Json::parse(text, watch);
+}
+
+}  // namespace
+
 Pipeline Pipeline::from_json(std::string_view text) {
   Json json;
   try {
-    json = Json::parse(text);
+    json = parse(text);
   } catch (const Json::exception& error) {
     fail(std::string("not valid JSON: ") + error.what());
   }
@@ -321,6 +341,7 @@ std::string Pipeline::to_json() const {
 }
 
 std::string Pipeline::to_json(const Plan& plan) const {
+  if (plan.made_by != impl_) throw ShapeError("pipeline JSON", "the plan was made by another pipeline");
   Json json = {{"source", write(plan.source)},
                {"window", to_json_value(plan.window)},
                {"flip", plan.flip_horizontal},

@@ -151,6 +151,7 @@ void Pipeline::plan(Size source, const SampleKey& key, Plan& into) const {
   into.key = key;
   into.source = source;
   into.opaque = false;
+  into.made_by = impl_;
   into.stages.resize(impl_->num_planned);
   MapFollower map;
   Size size = source;
@@ -172,7 +173,7 @@ void Pipeline::plan(Size source, const SampleKey& key, Plan& into) const {
           throw ShapeError("plan", fmt::format("expected {}, received {}", to_string(planned.out), to_string(size)));
         }
       } else {
-        into.opaque = true;
+        if (stage.kind() == StageKind::opaque) into.opaque = true;
         if (stage.kind() == StageKind::pixel) planned.params = stage.draw_params(size, rng);
         size = planned.out;
       }

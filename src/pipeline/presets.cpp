@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "muster/pipeline.hpp"
 #include "names.hpp"
 
@@ -30,9 +32,8 @@ std::string_view Pipeline::preset_json(std::string_view name) {
     if (preset.name == name) return preset.json;
   }
   const std::vector<std::string> names = preset_names();
-  throw ConfigError("preset", "there is no '" + std::string(name) +
-                                  "'; nearest known: " + std::string(nearest_name(name, names)) +
-                                  " (of imagenet-train, imagenet-eval, " + "letterbox-640)");
+  throw ConfigError("preset", fmt::format("there is no '{}'; nearest known: {} (of {})", name,
+                                          nearest_name(name, names), fmt::join(names, ", ")));
 }
 
 Pipeline Pipeline::preset(std::string_view name) { return from_json(preset_json(name)); }

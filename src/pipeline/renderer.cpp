@@ -120,6 +120,7 @@ struct Renderer::Impl {
 
   void apply(std::size_t stage, const Plan& plan);
   void check_pixels(Size size, std::string_view what) const;
+  void check_nearest(const ResampleJob& job) const;
 
   Pipeline pipeline;
   DecodeLimits limits;
@@ -139,6 +140,15 @@ void Renderer::Impl::check_pixels(Size size, std::string_view what) const {
   if (size.width <= limits.max_pixels / size.height) return;  // their product may not fit into 64 bits
   throw StageError("render", fmt::format("{} of {} pixels is over the limit of {} (DecodeLimits::max_pixels)", what,
                                          to_string(size), limits.max_pixels));
+}
+
+/// Nearest walks from the first output pixel to the window, as Pillow does: not through billions of them.
+void Renderer::Impl::check_nearest(const ResampleJob& job) const {
+  constexpr std::int64_t max_steps = std::int64_t{1} << 26;
+  if (job.interpolation != Interpolation::nearest || std::max(job.window.y, job.window.x) <= max_steps) return;
+  throw StageError("render", fmt::format("nearest cannot resize {} to {}: the part that is shown lies more than {} "
+                                         "pixels inside; use box",
+                                         to_string(job.in), to_string(job.out), max_steps));
 }
 
 template <class Fetch>
@@ -168,6 +178,7 @@ void Renderer::Impl::show(const GeometryPass& pass, Fetch& fetch, const Finished
                         .out = pass.resample->size,
                         .window = pass.write.source,
                         .interpolation = pass.resample->interpolation};
+  check_nearest(job);
   const Rect needed = required_input(job);
   check_pixels({needed.height, job.window.width}, "an intermediate");
   View part = pass.read;
@@ -227,17 +238,16 @@ void Renderer::Impl::run(const Plan& plan, Size size, Fetch& fetch, const Slot& 
     throw ShapeError("render",
                      fmt::format("expected an image of {}, received {}", to_string(plan.source), to_string(size)));
   }
-  if (plan.output != pipeline.output_size() || plan.stages.size() != pipeline.impl_->num_planned) {
-    throw ShapeError("render",
-                     fmt::format("expected a plan for {}, received one for {}; it belongs to another pipeline",
-                                 to_string(pipeline.output_size()), to_string(plan.output)));
+  if (plan.made_by != pipeline.impl_) {
+    throw ShapeError("render", fmt::format("expected a plan of this pipeline for {}, received one of another for {}",
+                                           to_string(pipeline.output_size()), to_string(plan.output)));
   }
   compose(pipeline.stages(), plan, passes);
   auto fetch_current = [this](const Rect& part) { return current.view().crop(part); };
   for (std::size_t i = 0; i < passes.size(); ++i) {
     if (const auto* geometry = std::get_if<GeometryPass>(&passes[i])) {
       const bool last = i + 1 == passes.size();
-      if (i > 0 && !last && geometry->is_identity()) continue;
+      if (i > 0 && !last && geometry->is_identity(current.size())) continue;
       const auto run_pass = [&](auto& from) {
         if (!last) return keep(*geometry, from);
         const SlotWriter writer(geometry->view(), pipeline.num_channels(), pipeline.impl_->tables, slot);

@@ -32,7 +32,7 @@ class Check {
     side(value.bottom, "padding.bottom", 0);
   }
   void positive_range(Range value, std::string_view field) const {
-    that(value.low > 0 && value.low <= value.high && std::isfinite(value.high), field, "0 < low <= high",
+    that(value.low >= 1e-6 && value.low <= value.high && value.high <= 1e6, field, "1e-6 <= low <= high <= 1e6",
          fmt::format("[{}, {}]", value.low, value.high));
   }
   void probability(double p) const { that(p >= 0 && p <= 1, "p", "from 0 to 1", fmt::format("{}", p)); }

@@ -183,14 +183,10 @@ class Collector {
 
 /// The samples of the epoch's first rows.
 std::vector<std::uint64_t> first_ids(const Loader& loader, const PreviewOptions& options) {
-  const LoaderOptions& loading = loader.options();
-  const std::uint64_t size = loader.source().size();
-  std::shared_ptr<const Order> order = loading.order;
-  if (!order && loading.shuffle) order = std::make_shared<ShuffledOrder>(size, loading.seed);
-  if (!order) order = std::make_shared<SequentialOrder>(size);
+  const Order& order = *loader.options().order;  // the loader fills it in
   std::vector<std::uint64_t> ids;
-  const std::uint64_t count = std::min(static_cast<std::uint64_t>(options.num_samples), order->num_rows());
-  for (std::uint64_t row = 0; row < count; ++row) ids.push_back(order->sample_id(options.first_epoch, row));
+  const std::uint64_t count = std::min(static_cast<std::uint64_t>(options.num_samples), order.num_rows());
+  for (std::uint64_t row = 0; row < count; ++row) ids.push_back(order.sample_id(options.first_epoch, row));
   return ids;
 }
 

@@ -118,7 +118,7 @@ bool leads_outside(const fs::path& path) { return path.is_absolute() || *path.le
 
 }  // namespace
 
-CsvList::CsvList(std::filesystem::path list, CsvListOptions options) : allow_outside_(options.allow_outside) {
+CsvList::CsvList(std::filesystem::path list, CsvListOptions options) : options_(options) {
   std::vector<std::uint8_t> bytes;
   read_file(list, bytes);
   std::error_code error;
@@ -196,7 +196,7 @@ std::uint64_t CsvList::size() const { return listing_->size(); }
 void CsvList::read(std::uint64_t id, Sample& sample, std::stop_token stop) const {
   sample.label = listing_->label(id);
   const fs::path path = root_ / listing_->name(id);
-  if (!allow_outside_) {
+  if (!options_.allow_outside) {
     // A path that does not resolve is left to read_file, which says why.
     std::error_code error;
     const fs::path canonical = fs::canonical(path, error);
@@ -206,7 +206,7 @@ void CsvList::read(std::uint64_t id, Sample& sample, std::stop_token stop) const
                                             path.native(), canonical.native()));
     }
   }
-  read_file(path, sample.bytes, max_file_bytes, stop);
+  read_file(path, sample.bytes, options_.max_bytes, stop);
 }
 
 std::string CsvList::name(std::uint64_t id) const { return std::string(listing_->name(id)); }

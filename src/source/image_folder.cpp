@@ -131,7 +131,8 @@ class Walk {
 // torchvision 0.14, datasets/folder.py: classes are sorted(folders of the root); within one,
 //   for folder, _, files in sorted(os.walk(root / class, followlinks=True)): for file in sorted(files)
 // where folders compare by their whole path, so that "a b" comes before "a/b".
-ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options) : root_(std::move(root)) {
+ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options)
+    : root_(std::move(root)), max_bytes_(options.max_bytes) {
   Walk walk(root_, options.extensions);
   auto listing = std::make_shared<FileListing>();
   std::vector<std::string> empty_classes;
@@ -185,7 +186,7 @@ std::uint64_t ImageFolder::size() const { return listing_->size(); }
 
 void ImageFolder::read(std::uint64_t id, Sample& sample, std::stop_token stop) const {
   sample.label = listing_->label(id);
-  read_file(root_ / listing_->name(id), sample.bytes, max_file_bytes, stop);
+  read_file(root_ / listing_->name(id), sample.bytes, max_bytes_, stop);
 }
 
 std::string ImageFolder::name(std::uint64_t id) const { return std::string(listing_->name(id)); }

@@ -8,9 +8,6 @@
 
 namespace muster {
 
-/// What ImageFolder and CsvList accept at most; beyond every image that could be decoded within memory.
-inline constexpr std::int64_t max_file_bytes = std::int64_t{1} << 30;
-
 /// read_file() that throws SourceError "stopped" soon after `stop` is requested.
 void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
                const std::stop_token& stop);
