@@ -18,6 +18,7 @@
 
 #include "jpeg.hpp"
 #include "muster/muster.hpp"
+#include "program.hpp"
 #include "support.hpp"
 
 namespace {
@@ -27,33 +28,9 @@ using nlohmann::json;
 using namespace muster;
 using namespace muster::test;
 
-struct Run {
-  int status = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string quoted(const std::string& word) {
-  std::string shell = "'";
-  for (const char c : word) shell += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return shell + "'";
-}
-
-Run optimize(const std::vector<std::string>& words) {
-  const TempDir scratch;
-  std::string line = quoted(MUSTER_PROGRAM) + " optimize";
-  for (const std::string& word : words) line += ' ' + quoted(word);
-  const fs::path errors = scratch.path() / "stderr";
-  Run outcome;
-  std::FILE* pipe = popen(fmt::format("{} 2>{}", line, quoted(errors.string())).c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  for (std::size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) outcome.out.append(buffer, n);
-  const int status = pclose(pipe);
-  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  const Data text = read_bytes(errors);
-  outcome.err.assign(text.begin(), text.end());
-  return outcome;
+Result optimize(std::vector<std::string> words) {
+  words.insert(words.begin(), "optimize");
+  return run(words);
 }
 
 bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
@@ -83,7 +60,7 @@ struct Folders {
     return more;
   }
   json run(const std::vector<std::string>& more = {"--json"}) const {
-    const Run outcome = optimize(call(more));
+    const Result outcome = optimize(call(more));
     CAPTURE(outcome.err);
     REQUIRE(outcome.status == 0);
     CHECK(outcome.err.empty());
@@ -138,7 +115,7 @@ TEST_CASE("cli optimize: JPEGs by content are rewritten, all else is copied, dam
 
 TEST_CASE("cli optimize: people read the same figures") {
   const Folders folders;
-  const Run outcome = optimize(folders.call({"--threads", "3"}));
+  const Result outcome = optimize(folders.call({"--threads", "3"}));
   CHECK(outcome.status == 0);
   CHECK(says(outcome.out, "9 files"));
   CHECK(says(outcome.out, "4  JPEGs rewritten"));
@@ -176,7 +153,7 @@ TEST_CASE("cli optimize: the lossy choice is explicit, and another folder than t
   CHECK(summary["rewritten"] == 1);
   CHECK(probe(read_bytes(folders.out / "cat" / "b.JPEG")).stored == Size{50, 38});
   CHECK(probe(read_bytes(folders.out / "cat" / "b.JPEG")).orientation == 6);
-  const Run again = optimize(folders.call());
+  const Result again = optimize(folders.call());
   CHECK(again.status == 2);
   CHECK(says(again.err, "other options"));
   CHECK(optimize(folders.call({"--quality", "80"})).status == 2);
@@ -193,7 +170,7 @@ TEST_CASE("cli optimize: the input is never overwritten, whatever leads to it") 
   for (const std::string& out : {in, in + "/", in + "/new", in + "/cat", link.string(), (link / "new").string(),
                                  folders.dir.path().string(), in + "/cat/../../in"}) {
     CAPTURE(out);
-    const Run outcome = optimize({in, out});
+    const Result outcome = optimize({in, out});
     CHECK(outcome.status == 2);
     CHECK(outcome.out.empty());
     CHECK(contents(folders.in) == before);
@@ -214,7 +191,7 @@ TEST_CASE("cli optimize: a file that links to the input is replaced or refused, 
   fs::create_hard_link(folders.in / "cat" / "b.JPEG", folders.out / "cat" / "a.jpg");
   fs::remove(folders.out / "cat" / "called.png");
   fs::create_symlink(folders.in / "cat" / "called.png", folders.out / "cat" / "called.png");
-  const Run outcome = optimize(folders.call());
+  const Result outcome = optimize(folders.call());
   CHECK(outcome.status == 1);
   CHECK(json::parse(outcome.out)["failed"][0]["path"] == "cat/called.png");
   CHECK(contents(folders.in) == before);
@@ -257,7 +234,7 @@ TEST_CASE("cli optimize: a file that cannot be read ends with 1, is named, and t
   if (geteuid() == 0) return;  // root reads everything
   const Folders folders;
   fs::permissions(folders.in / "cat" / "a.jpg", fs::perms::none);
-  const Run outcome = optimize(folders.call());
+  const Result outcome = optimize(folders.call());
   CHECK(outcome.status == 1);
   CHECK(json::parse(outcome.out)["failed"][0]["path"] == "cat/a.jpg");
   CHECK(json::parse(outcome.out)["rewritten"] == 3);

@@ -21,6 +21,7 @@
 #include <nlohmann/json.hpp>
 
 #include "muster/muster.hpp"
+#include "program.hpp"
 #include "support.hpp"
 
 namespace {
@@ -28,50 +29,16 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using namespace muster;
+using muster::test::command_line;
 using muster::test::noise_image;
+using muster::test::quoted;
 using muster::test::read_bytes;
+using muster::test::Result;
+using muster::test::run;
+using muster::test::run_shell;
 using muster::test::TempDir;
+using muster::test::text_of;
 using muster::test::write_file;
-
-struct Result {
-  int status = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string quoted(const std::string& word) {
-  std::string shell = "'";
-  for (const char c : word) shell += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return shell + "'";
-}
-
-std::string text_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-/// Runs a command line of the shell.
-Result run_shell(const std::string& command) {
-  const TempDir scratch;
-  const fs::path errors = scratch.path() / "stderr";
-  Result result;
-  std::FILE* pipe = popen(fmt::format("( {} ) 2>{}", command, quoted(errors.string())).c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  for (std::size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) result.out.append(buffer, n);
-  const int status = pclose(pipe);
-  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  result.err = text_of(errors);
-  return result;
-}
-
-std::string command_line(const std::vector<std::string>& words) {
-  std::string line = quoted(MUSTER_PROGRAM);
-  for (const std::string& word : words) line += ' ' + quoted(word);
-  return line;
-}
-
-Result run(const std::vector<std::string>& words) { return run_shell(command_line(words)); }
 
 bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 

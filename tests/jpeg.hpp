@@ -1,4 +1,4 @@
-// Writes JPEGs of every kind, for tests of reading them.
+// Writes JPEGs of every kind, for tests of reading them, and reads their windows.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,8 @@
 
 #include <jpeglib.h>
 
-#include "muster/image.hpp"
+#include "muster/decode.hpp"
+#include "support.hpp"
 
 namespace muster::test {
 
@@ -87,6 +88,24 @@ inline Data write_jpeg(const Image& image, const JpegStyle& style) {
   Data data(buffer, buffer + size);
   std::free(buffer);
   return data;
+}
+
+/// Smooth enough that chroma upsampling matters, noisy enough that every block has all its coefficients.
+inline Image picture(Size size, int channels, std::uint32_t seed) {
+  Image image = noise_image(size, channels, seed);
+  for (std::int64_t y = 0; y < size.height; ++y) {
+    for (std::int64_t x = 0; x < image.stride_bytes(); ++x) {
+      image.row(y)[x] = static_cast<std::uint8_t>((image.row(y)[x] / 4 + 3 * y + x) & 255);
+    }
+  }
+  return image;
+}
+
+inline Image decode_window(Bytes bytes, const Rect& window, Integrity integrity = Integrity::window) {
+  Decoder decoder({}, {}, integrity);
+  Image out;
+  decoder.decode(bytes, decoder.probe(bytes), window, out);
+  return out;
 }
 
 }  // namespace muster::test

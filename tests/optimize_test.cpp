@@ -17,24 +17,6 @@ namespace {
 
 using Change = OptimizedJpeg::Change;
 
-/// Smooth enough that chroma upsampling matters, noisy enough that every block has many coefficients.
-Image picture(Size size, int channels, std::uint32_t seed) {
-  Image image = noise_image(size, channels, seed);
-  for (std::int64_t y = 0; y < size.height; ++y) {
-    for (std::int64_t x = 0; x < image.stride_bytes(); ++x) {
-      image.row(y)[x] = static_cast<std::uint8_t>((image.row(y)[x] / 4 + 3 * y + x) & 255);
-    }
-  }
-  return image;
-}
-
-Image decode_window(Bytes bytes, const Rect& window, Integrity integrity = Integrity::window) {
-  Decoder decoder({}, {}, integrity);
-  Image out;
-  decoder.decode(bytes, decoder.probe(bytes), window, out);
-  return out;
-}
-
 Image decode_whole(Bytes bytes) { return decode_window(bytes, Rect::whole(probe(bytes).size), Integrity::full); }
 
 bool cuts(Bytes bytes, const Rect& window) {

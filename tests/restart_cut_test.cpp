@@ -12,24 +12,6 @@ using namespace muster::test;
 
 namespace {
 
-/// Smooth enough that chroma upsampling matters, noisy enough that every block has all its coefficients.
-Image picture(Size size, int channels, std::uint32_t seed) {
-  Image image = noise_image(size, channels, seed);
-  for (std::int64_t y = 0; y < size.height; ++y) {
-    for (std::int64_t x = 0; x < image.stride_bytes(); ++x) {
-      image.row(y)[x] = static_cast<std::uint8_t>((image.row(y)[x] / 4 + 3 * y + x) & 255);
-    }
-  }
-  return image;
-}
-
-Image decode_window(Bytes bytes, const Rect& window, Integrity integrity = Integrity::window) {
-  Decoder decoder({}, {}, integrity);
-  Image out;
-  decoder.decode(bytes, decoder.probe(bytes), window, out);
-  return out;
-}
-
 Rect random_window(Rng& rng, Size size) {
   const std::int64_t height = rng.uniform_int(1, size.height);
   const std::int64_t width = rng.uniform_int(1, size.width);

@@ -1,4 +1,5 @@
 #include "decode_limit.hpp"
+#include "threads.hpp"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +8,6 @@
 #include <csetjmp>
 #include <cstdio>
 #include <memory>
-#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -164,10 +164,7 @@ std::optional<double> DecodeLimit::run() {
   };
 
   const auto start = std::chrono::steady_clock::now();
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < loader_.num_threads(); ++i) threads.emplace_back(decode_all);
-  }
+  run_on_threads(loader_.num_threads(), decode_all);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   num_decoded_ += num_decoded;
   num_left_out_ += rows_.size() - num_decoded;

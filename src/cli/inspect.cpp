@@ -7,7 +7,6 @@
 #include <numeric>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -18,6 +17,7 @@
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "threads.hpp"
 
 namespace muster::cli {
 namespace {
@@ -66,10 +66,7 @@ std::vector<Probed> probe_all(const Source& source, const Pipeline& pipeline, co
       progress.advance(1, results[id].info ? 0 : 1);
     }
   };
-  std::vector<std::jthread> threads;
-  for (int i = 1; i < num_threads; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
+  run_on_threads(num_threads, work);
   return results;
 }
 

@@ -14,7 +14,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +29,7 @@
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "threads.hpp"
 
 namespace muster::cli {
 namespace {
@@ -316,10 +316,7 @@ std::vector<FileResult> process(const fs::path& in, const fs::path& out, const L
       progress.advance(1, result.outcome == FileOutcome::failed ? 1 : 0);
     }
   };
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  std::vector<std::jthread> threads;
-  for (int i = 0; i < (call.threads > 0 ? call.threads : cores); ++i) threads.emplace_back(work);
-  threads.clear();
+  run_on_threads(call.threads, work);
   return results;
 }
 

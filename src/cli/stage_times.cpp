@@ -66,6 +66,8 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
   Tail write_only(loader, false);
   Tail with_pixels(loader, true);
   const bool on_pixels = has_pixel_stages(pipeline);
+  // Reduced decoding and resampling depend on each other: they are timed together, as decoding.
+  const bool fast = pipeline.decode_options().mode == DecodeMode::fast;
 
   const BatchSpec spec = loader.spec();
   Tensor row = Tensor::allocate(spec.dtype, spec.shape(1));
@@ -97,11 +99,14 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
       timed(one.read, [&] { loader.source().read(id, sample, {}); });
       timed(one.probe, [&] { info = decoder.probe(sample.bytes); });
       timed(one.plan, [&] { pipeline.plan(info.size, key, plan); });
-      const Rect window = plan.window.empty() ? Rect{0, 0, 1, 1} : plan.window;
-      timed(one.decode, [&] { decoder.decode(sample.bytes, info, window, pixels); });
-
-      decoder.decode(sample.bytes, info, Rect::whole(info.size), pixels);
-      timed(one_rendered, [&] { renderer.run(plan, pixels.view(), slot); });
+      if (fast) {
+        timed(one.decode, [&] { renderer.run(plan, sample.bytes, info, slot); });
+      } else {
+        const Rect window = plan.window.empty() ? Rect{0, 0, 1, 1} : plan.window;
+        timed(one.decode, [&] { decoder.decode(sample.bytes, info, window, pixels); });
+        decoder.decode(sample.bytes, info, Rect::whole(info.size), pixels);
+        timed(one_rendered, [&] { renderer.run(plan, pixels.view(), slot); });
+      }
       write_only.run(picture.view(), key, slot, one.write);
       if (on_pixels) with_pixels.run(picture.view(), key, slot, one_tail);
 
@@ -119,6 +124,7 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
   }
   if (times.num_images == 0) return {};
   if (on_pixels) times.pixel = std::max(0.0, pixel_tail - times.write);
+  if (fast) times.decode = std::max(0.0, times.decode - times.pixel - times.write);
   times.resample = std::max(0.0, rendered - times.pixel - times.write);
   for (double* seconds :
        {&times.read, &times.probe, &times.plan, &times.decode, &times.resample, &times.pixel, &times.write}) {

@@ -9,7 +9,6 @@
 #include <mutex>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "output.hpp"
 #include "photo.hpp"
 #include "progress.hpp"
+#include "threads.hpp"
 
 namespace muster::cli {
 namespace {
@@ -106,11 +106,7 @@ std::uint64_t make_files(const fs::path& root, const SynthOptions& options) {
       if (!first_error) first_error = std::current_exception();
     }
   };
-  {
-    const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < (options.threads > 0 ? options.threads : cores); ++i) threads.emplace_back(work);
-  }
+  run_on_threads(options.threads, work);
   if (first_error) std::rethrow_exception(first_error);
   return num_bytes;
 }
