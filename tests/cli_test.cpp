@@ -20,6 +20,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "jpeg.hpp"
 #include "muster/muster.hpp"
 #include "program.hpp"
 #include "support.hpp"
@@ -109,7 +110,7 @@ std::set<std::string> names_in(const fs::path& folder) {
 TEST_CASE("cli: help and version end with 0, for every subcommand") {
   CHECK(run({"--version"}).out == fmt::format("muster {}\n", muster::version));
   CHECK(run({"--help"}).status == 0);
-  for (const char* subcommand : {"inspect", "bench", "preview", "export", "synth"}) {
+  for (const char* subcommand : {"inspect", "bench", "preview", "export", "synth", "optimize"}) {
     CAPTURE(subcommand);
     const Result result = run({subcommand, "--help"});
     CHECK(result.status == 0);
@@ -278,6 +279,28 @@ TEST_CASE("bench: one JSON object tells rates, shapes and threads") {
     if (entry.path().extension() == ".png") num_bytes += static_cast<std::int64_t>(entry.file_size());
   }
   CHECK(measured["bytes_read"] == 2 * num_bytes);
+  CHECK(measured["decode_limit_ratio"].is_null());  // these are PNGs, of which the limit knows nothing
+  for (const char* stage : {"read", "probe", "plan", "decode", "resample", "pixel", "write", "wait"}) {
+    CHECK(measured["stages_ms"].contains(stage));
+  }
+  CHECK(measured["verdict"].get<std::string>().find(measured["bound"].get<std::string>()) != std::string::npos);
+}
+
+TEST_CASE("bench: JPEGs are held against decoding alone, in both decode modes") {
+  const TempDir dir;
+  for (int i = 0; i < 6; ++i) {
+    write_file(
+        dir.path() / "images" / "cat" / (std::to_string(i) + ".jpg"),
+        muster::test::write_jpeg(noise_image({80, 90}, 3, static_cast<std::uint32_t>(i)), {.orientation = i + 1}));
+  }
+  for (const char* mode : {"exact", "fast"}) {
+    const Result result = run({"bench", (dir.path() / "images").string(), "--pipeline", small_pipeline(dir.path()),
+                               "--json", "--batch-size", "4", "--epochs", "1", "--decode", mode});
+    REQUIRE(result.status == 0);
+    const json measured = json::parse(result.out);
+    CHECK(measured["decode_limit_ratio"].get<double>() > 0);
+    CHECK(measured["decode_limit_left_out"] == 0);
+  }
 }
 
 TEST_CASE("bench: --batches and --last-batch shape the epochs; people read the same figures") {
