@@ -80,7 +80,9 @@ inline std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+#if defined(MUSTER_GOLDEN_DIR)  // the benchmarks have no use for it
 /// tests/golden of the source tree.
 inline std::filesystem::path golden_dir() { return MUSTER_GOLDEN_DIR; }
+#endif
 
 }  // namespace muster::test
