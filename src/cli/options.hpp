@@ -18,7 +18,7 @@ struct Options {
   std::string pipeline_file;  // instead of `preset`
   std::string color;          // empty: as the pipeline says
   bool no_orientation = false;
-  std::string decode;         // exact, fast; empty: as the pipeline says
+  std::string decode;  // exact, fast; empty: as the pipeline says
 
   std::int64_t batch_size = 64;
   std::uint64_t epoch = 0;
