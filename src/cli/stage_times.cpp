@@ -19,13 +19,11 @@ void timed(double& total, const F& work) {
   total += std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// The end of a pipeline, fed with pictures that have the output's size already.
-class Tail {
+/// The write alone: a pipeline's value stages, fed with pictures that have the output's size already.
+class WriteOnly {
  public:
-  /// With the pixel stages of `loader`'s pipeline, or only with its value stages.
-  Tail(const Loader& loader, bool with_pixel_stages)
-      : pipeline_(stages(loader.pipeline(), with_pixel_stages), loader.pipeline().decode_options()),
-        renderer_(pipeline_) {}
+  explicit WriteOnly(const Pipeline& pipeline)
+      : pipeline_(stages(pipeline), pipeline.decode_options()), renderer_(pipeline_) {}
 
   void run(const ImageView& picture, const SampleKey& key, const Slot& slot, double& seconds) {
     pipeline_.plan(picture.size, key, plan_);
@@ -33,11 +31,10 @@ class Tail {
   }
 
  private:
-  static std::vector<Stage> stages(const Pipeline& pipeline, bool with_pixel_stages) {
+  static std::vector<Stage> stages(const Pipeline& pipeline) {
     std::vector<Stage> kept = {CenterCrop{pipeline.output_size()}};
     for (const Stage& stage : pipeline.stages()) {
-      const bool on_pixels = stage.kind() == StageKind::pixel || stage.kind() == StageKind::opaque;
-      if (stage.kind() == StageKind::value || (on_pixels && with_pixel_stages)) kept.push_back(stage);
+      if (stage.kind() == StageKind::value) kept.push_back(stage);
     }
     return kept;
   }
@@ -46,12 +43,6 @@ class Tail {
   Renderer renderer_;
   Plan plan_;
 };
-
-bool has_pixel_stages(const Pipeline& pipeline) {
-  return std::ranges::any_of(pipeline.stages(), [](const Stage& stage) {
-    return stage.kind() == StageKind::pixel || stage.kind() == StageKind::opaque;
-  });
-}
 
 }  // namespace
 
@@ -63,9 +54,7 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
   const LoaderOptions& options = loader.options();
   Decoder decoder(pipeline.decode_options(), options.limits, options.integrity);
   Renderer renderer(pipeline, options.limits, options.integrity);
-  Tail write_only(loader, false);
-  Tail with_pixels(loader, true);
-  const bool on_pixels = has_pixel_stages(pipeline);
+  WriteOnly write_only(pipeline);
   // Reduced decoding and resampling depend on each other: they are timed together, as decoding.
   const bool fast = pipeline.decode_options().mode == DecodeMode::fast;
 
@@ -81,8 +70,7 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
   Plan plan;
   Image pixels;
   StageTimes times;
-  double rendered = 0;    // resample, pixel stages and write
-  double pixel_tail = 0;  // pixel stages and write
+  double rendered = 0;  // resample and write
 
   const std::uint64_t num_samples = loader.source().size();
   const std::uint64_t count = std::min(num_samples, most_samples);
@@ -94,7 +82,6 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
     try {
       StageTimes one;
       double one_rendered = 0;
-      double one_tail = 0;
       sample.clear();
       timed(one.read, [&] { loader.source().read(id, sample, {}); });
       timed(one.probe, [&] { info = decoder.probe(sample.bytes); });
@@ -108,7 +95,6 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
         timed(one_rendered, [&] { renderer.run(plan, pixels.view(), slot); });
       }
       write_only.run(picture.view(), key, slot, one.write);
-      if (on_pixels) with_pixels.run(picture.view(), key, slot, one_tail);
 
       ++times.num_images;
       times.read += one.read;
@@ -117,17 +103,14 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
       times.decode += one.decode;
       times.write += one.write;
       rendered += one_rendered;
-      pixel_tail += one_tail;
     } catch (const Error&) {
       // Counted and told by the epochs already.
     }
   }
   if (times.num_images == 0) return {};
-  if (on_pixels) times.pixel = std::max(0.0, pixel_tail - times.write);
-  if (fast) times.decode = std::max(0.0, times.decode - times.pixel - times.write);
-  times.resample = std::max(0.0, rendered - times.pixel - times.write);
-  for (double* seconds :
-       {&times.read, &times.probe, &times.plan, &times.decode, &times.resample, &times.pixel, &times.write}) {
+  if (fast) times.decode = std::max(0.0, times.decode - times.write);
+  times.resample = std::max(0.0, rendered - times.write);
+  for (double* seconds : {&times.read, &times.probe, &times.plan, &times.decode, &times.resample, &times.write}) {
     *seconds /= static_cast<double>(times.num_images);
   }
   return times;

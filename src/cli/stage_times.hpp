@@ -16,7 +16,7 @@ struct StageTimes {
   double plan = 0;
   double decode = 0;    // only the window
   double resample = 0;  // with crop, flip and pad
-  double pixel = 0;     // the stages that work on pixels; 0 without any
+  double pixel = 0;     // stages that work on pixels: none that the program can be given does
   double write = 0;     // look-up, cast and layout of an output that is there already, into a slot
 
   double sum() const noexcept { return read + probe + plan + decode + resample + pixel + write; }
@@ -25,8 +25,8 @@ struct StageTimes {
 /// Runs samples spread evenly over the loader's source: at most 400, and no more once that took five seconds.
 /// Samples that fail are left out.
 ///
-/// The last three are one fused pass over the rows in the loader. That pass is timed as a whole, on decoded pixels;
-/// write, and write with the pixel stages, are timed alone on a picture of the output's size; resample is the rest.
+/// Resample and write are one fused pass over the rows in the loader. That pass is timed as a whole, on decoded pixels;
+/// write is timed alone on a picture of the output's size; resample is the rest.
 StageTimes measure_stages(const Loader& loader, std::uint64_t epoch);
 
 }  // namespace muster::cli

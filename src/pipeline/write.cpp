@@ -26,7 +26,7 @@ std::int64_t border_source(PadMode mode, std::int64_t i, std::int64_t n) noexcep
 
 }  // namespace
 
-ValueTables::ValueTables(const std::vector<Stage>& stages, int num_channels) : num_channels_(num_channels) {
+ValueTables::ValueTables(const std::vector<Stage>& stages, int num_channels) {
   std::iota(bytes_.begin(), bytes_.end(), std::uint8_t{0});
   for (int channel = 0; channel < num_channels; ++channel) {
     const auto index = static_cast<std::size_t>(channel);
@@ -161,15 +161,12 @@ SlotWriter::SlotWriter(const View& view, int num_channels, const ValueTables& ta
   }
 }
 
-void write(const View& view, const ImageView& shown, const ValueTables& tables, const Slot& slot) {
-  const SlotWriter writer(view, shown.channels, tables, slot);
-  for (std::int64_t y = 0; y < shown.size.height; ++y) writer(y, shown.row(y));
-  writer.fill_borders();
-}
-
 void draw(const View& view, const ImageView& shown, const ValueTables& tables, Image& out) {
   out.reshape(view.canvas, shown.channels);
-  write(view, shown, tables, {reinterpret_cast<std::byte*>(out.data()), DType::uint8, Layout::nhwc});
+  const SlotWriter writer(view, shown.channels, tables,
+                          {reinterpret_cast<std::byte*>(out.data()), DType::uint8, Layout::nhwc});
+  for (std::int64_t y = 0; y < shown.size.height; ++y) writer(y, shown.row(y));
+  writer.fill_borders();
 }
 
 void draw_border(const Border& border, const ImageView& in, Image& out) {

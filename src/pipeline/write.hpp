@@ -17,13 +17,11 @@ class ValueTables {
   /// Of a pipeline's value stages; without any, a value stays what it is.
   ValueTables(const std::vector<Stage>& stages, int num_channels);
 
-  int num_channels() const noexcept { return num_channels_; }
   /// The 256 elements of channel `channel`, of the type that `dtype` names. uint8 stays what it is, whatever the
   /// value stages say. Throws ConfigError for int64.
   const void* table(DType dtype, int channel) const;
 
  private:
-  int num_channels_;
   std::array<std::uint8_t, 256> bytes_{};
   std::array<std::array<float, 256>, 3> floats_{};
   std::array<std::array<std::uint16_t, 256>, 3> float16_{};
@@ -56,10 +54,8 @@ class SlotWriter {
   void (*fill_borders_)(const SlotWriter&);
 };
 
-/// Writes what `view` shows into `slot`. `shown` is the part view.source of its source.
-void write(const View& view, const ImageView& shown, const ValueTables& tables, const Slot& slot);
-
-/// The same into an image, which becomes {canvas.height, canvas.width, shown.channels}.
+/// Draws what `view` shows into an image, which becomes {canvas.height, canvas.width, shown.channels}. `shown` is the
+/// part view.source of its source.
 void draw(const View& view, const ImageView& shown, const ValueTables& tables, Image& out);
 
 /// `in` with a border, into `out`; `out` must not be what `in` shows.
