@@ -163,24 +163,56 @@ TEST_CASE("preview: options out of range are refused") {
   CHECK_THROWS_AS(sheet(1000, 100, 4096), ConfigError);
 }
 
-TEST_CASE("preview: a PNG that is written reads back as it was, colour and grey") {
+TEST_CASE("preview: a PNG that is written reads back as it was, colour and grey, gaps between the rows or none") {
   const TempDir dir;
+  const auto path = dir.path() / "image.png";
   for (const int channels : {1, 3}) {
-    const Image image = noise_image({13, 7}, channels, 5);
-    write_png(dir.path() / "image.png", image.view());
-    const Color color = channels == 1 ? Color::grey : Color::rgb;
-    CHECK(decode(read_bytes(dir.path() / "image.png"), {.color = color, .apply_orientation = true}) == image);
+    const DecodeOptions options{.color = channels == 1 ? Color::grey : Color::rgb, .apply_orientation = true};
+    const Image whole = noise_image({40, 90}, channels, 5);
+    for (std::int64_t width = 1; width <= 67; ++width) {
+      CAPTURE(channels);
+      CAPTURE(width);
+      const ImageView part = whole.view().crop({3, 5, 1 + width % 13, width});
+      write_png(path, part);
+      const std::vector<std::uint8_t> bytes = read_bytes(path);
+      CHECK(bytes[25] == (channels == 1 ? 0 : 2));  // stored as what it is: PNG's colour type grey or RGB
+      CHECK(decode(bytes, options) == Image(part));
+    }
   }
-  const Image two = noise_image({4, 4}, 2, 5);
-  CHECK_THROWS_AS(write_png(dir.path() / "two.png", two.view()), ShapeError);
 }
 
-TEST_CASE("preview: a PNG that cannot be written is an error that names the path") {
+TEST_CASE("preview: a PNG of what PNG cannot hold is refused, and nothing is written") {
+  const TempDir dir;
+  const auto path = dir.path() / "image.png";
   const Image image = noise_image({4, 4}, 3, 5);
-  try {
-    write_png("/no/such/folder/image.png", image.view());
-    FAIL("written");
-  } catch (const SourceError& error) {
-    CHECK(std::string(error.what()).find("/no/such/folder/image.png") != std::string::npos);
+  CHECK_THROWS_WITH_AS(write_png(path, noise_image({4, 4}, 2, 5).view()),
+                       "[write_png] expected 1 or 3 channels, received 2", ShapeError);
+  CHECK_THROWS_AS(write_png(path, Image().view()), ShapeError);
+  for (const Size size : {Size{0, 4}, Size{4, 0}, Size{-1, 4}, Size{1'000'001, 4}, Size{4, (1LL << 32) + 4}}) {
+    CAPTURE(to_string(size));
+    CHECK_THROWS_AS(write_png(path, {image.data(), size, 3, 0}), ShapeError);
+  }
+  CHECK(!std::filesystem::exists(path));
+}
+
+TEST_CASE("preview: a PNG that cannot be written is an error that names the path and the cause") {
+  const auto message_of = [](const std::filesystem::path& path, const Image& image) -> std::string {
+    try {
+      write_png(path, image.view());
+    } catch (const SourceError& error) {
+      return error.what();
+    }
+    return "written";
+  };
+  const Image image = noise_image({4, 4}, 3, 5);
+  CHECK(message_of("/no/such/folder/image.png", image) ==
+        "[write_png] cannot be written: No such file or directory (/no/such/folder/image.png)");
+  const TempDir dir;
+  CHECK(message_of(dir.path(), image) == "[write_png] cannot be written: Is a directory (" + dir.path().string() + ")");
+  // A full disk is noticed while writing, or of a small file only when it is closed.
+  if (std::filesystem::exists("/dev/full")) {
+    const std::string full = "[write_png] cannot be written: No space left on device (/dev/full)";
+    CHECK(message_of("/dev/full", image) == full);
+    CHECK(message_of("/dev/full", noise_image({300, 300}, 3, 5)) == full);
   }
 }

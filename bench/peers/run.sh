@@ -87,7 +87,11 @@ if "$python" -c 'import torchvision' 2>/dev/null; then
 else
   echo "run.sh: $python has no torchvision (python3-torchvision): left out" >&2
 fi
-loaders+=(opencv)
+if [[ -x $build/peers/opencv_peer ]]; then
+  loaders+=(opencv)
+else
+  echo "run.sh: no imgcodecs (libopencv-imgcodecs-dev): OpenCV left out" >&2
+fi
 if [[ -x $build/peers/libtorch_peer ]]; then
   loaders+=(libtorch)
 else

@@ -140,11 +140,7 @@ struct Weights {
 template <class D>
 class Sums {
  public:
-  HWY_INLINE Sums()
-      : low_(hn::Set(Ints<D>(), one_half)),
-        low_rest_(hn::Zero(Ints<D>())),
-        high_(hn::Zero(Ints<D>())),
-        high_rest_(hn::Zero(Ints<D>())) {}
+  HWY_INLINE Sums() : low_(hn::Zero(Ints<D>())), low_rest_(low_), high_(low_), high_rest_(low_) {}
   HWY_INLINE void add(hn::Vec<D> bytes, const Weights<D>& weights) {
     const hn::RepartitionToWide<D> d16;
     const auto pairs = hn::BitCast(d16, bytes);
@@ -157,13 +153,15 @@ class Sums {
     high_ = hn::ReorderWidenMulAccumulate(d32, odd, weights.odd_high, high_, high_rest_);
   }
   HWY_INLINE hn::Vec<Ints<D> > rounded() const {
-    const auto low = hn::RearrangeToOddPlusEven(low_, low_rest_);
+    const auto low = hn::Add(hn::RearrangeToOddPlusEven(low_, low_rest_), hn::Set(Ints<D>(), one_half));
     const auto high = hn::RearrangeToOddPlusEven(high_, high_rest_);
     return hn::ShiftRight<precision_bits>(hn::Add(low, hn::ShiftLeft<16>(high)));
   }
 
  private:
-  hn::Vec<Ints<D> > low_, low_rest_, high_, high_rest_;  // on x86 the rests stay zero
+  // On x86 a lane holds the sum of a pair, and the rests stay zero. On Arm pairs are summed up at the end, so that what
+  // belongs into a sum once may not be here from the start.
+  hn::Vec<Ints<D> > low_, low_rest_, high_, high_rest_;
 };
 
 #endif  // MUSTER_DOT_PRODUCT
