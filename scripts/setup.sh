@@ -8,7 +8,7 @@ Usage: scripts/setup.sh [--full]
 
 Installs the missing Debian packages that muster needs, as root or through sudo.
 
-  --full   also what the benchmarks and the comparison with torchvision need
+  --full   also what the benchmarks, the comparison with torchvision and the tests for Arm and nginx need
   --help   this text
 END
 }
@@ -24,13 +24,14 @@ while (($# > 0)); do
 done
 
 packages=(
-  g++ cmake ninja-build pkg-config
-  libjpeg62-turbo-dev libpng-dev libtiff-dev libwebp-dev libtbb-dev
-  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  ca-certificates g++ cmake ninja-build pkg-config
+  libjpeg62-turbo-dev libpng-dev libtiff-dev libwebp-dev libcurl4-openssl-dev libarchive-dev libtbb-dev
+  libopencv-core-dev libopencv-imgproc-dev
   libfmt-dev libcli11-dev nlohmann-json3-dev libhwy-dev doctest-dev
 )
 if $full; then
-  packages+=(libbenchmark-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision)
+  packages+=(libbenchmark-dev libopencv-imgcodecs-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision
+    g++-aarch64-linux-gnu qemu-user nginx-light openssl)
 fi
 
 if ! command -v apt-get >/dev/null; then

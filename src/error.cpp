@@ -13,6 +13,7 @@ std::string describe(const std::string& operation, const std::string& message, c
   if (where.sample_id) add("sample " + std::to_string(*where.sample_id));
   add(where.path);
   add(where.stage);
+  if (where.byte_offset) add("byte " + std::to_string(*where.byte_offset));
   std::string text = "[" + operation + "] " + message;
   if (!place.empty()) text += " (" + place + ")";
   return text;
@@ -32,6 +33,7 @@ Where Error::merged(const Where& where) const {
   if (!merged.sample_id) merged.sample_id = where.sample_id;
   if (merged.path.empty()) merged.path = where.path;
   if (merged.stage.empty()) merged.stage = where.stage;
+  if (!merged.byte_offset) merged.byte_offset = where.byte_offset;
   return merged;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "json_object.hpp"
 #include "names.hpp"
 
 namespace muster {
@@ -24,11 +25,57 @@ std::string describe(const Incident& incident) {
                      what_became, incident.message);
 }
 
+Incident incident_from_json(std::string_view line) {
+  constexpr const char* operation = "incidents";
+  const JsonObject::Json json = JsonObject::parse(line, operation);
+  const JsonObject object(json, operation);
+  const std::string outcome = object.optional_text("outcome").value_or("masked");
+  return {.outcome = value_in(outcome_names, "outcome", outcome),
+          .epoch = object.optional_number("epoch").value_or(0),
+          .row = object.optional_number("row").value_or(0),
+          .sample_id = object.number("id"),
+          .path = object.optional_text("path").value_or(""),
+          .substitute_id = object.optional_number("substitute").value_or(0),
+          .message = object.optional_text("message").value_or(""),
+          .stage = object.optional_text("stage").value_or(""),
+          .byte_offset = object.optional_number("byte_offset")};
+}
+
 }  // namespace
 
 std::string_view name(OnError policy) noexcept { return name_in(on_error_names, policy); }
 OnError on_error_from_name(std::string_view name) { return value_in(on_error_names, "on error", name); }
 std::string_view name(Outcome outcome) noexcept { return name_in(outcome_names, outcome); }
+
+std::string Incident::to_json() const {
+  using Json = nlohmann::ordered_json;
+  const auto known = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
+  const Json json = {{"outcome", name(outcome)},
+                     {"epoch", epoch},
+                     {"row", row},
+                     {"id", sample_id},
+                     {"path", known(path)},
+                     {"stage", known(stage)},
+                     {"byte_offset", byte_offset ? Json(*byte_offset) : Json(nullptr)},
+                     {"message", message},
+                     {"substitute", outcome == Outcome::substituted ? Json(substitute_id) : Json(nullptr)}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::vector<Incident> incidents_from_jsonl(std::string_view text) {
+  std::vector<Incident> incidents;
+  for (std::size_t line_number = 1; !text.empty(); ++line_number) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    try {
+      incidents.push_back(incident_from_json(line));
+    } catch (const ConfigError& error) {
+      throw ConfigError("incidents", fmt::format("line {}: {}", line_number, error.message()));
+    }
+  }
+  return incidents;
+}
 
 std::string Report::to_string() const {
   std::string text =

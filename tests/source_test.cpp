@@ -1,4 +1,4 @@
-#include "muster/source.hpp"
+#include "muster/files.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>

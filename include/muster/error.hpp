@@ -17,9 +17,10 @@ namespace muster {
 
 /// Where something went wrong; what is empty is unknown or does not apply.
 struct Where {
-  std::optional<std::uint64_t> sample_id;  // position in the full listing
-  std::string path;                        // the sample's name, as its source gives it
-  std::string stage;                       // "stage 2 RandomCrop", "decode", "read"
+  std::optional<std::uint64_t> sample_id;         // position in the full listing
+  std::string path;                               // the sample's name, as its source gives it
+  std::string stage;                              // "stage 2 RandomCrop", "decode", "read"
+  std::optional<std::uint64_t> byte_offset = {};  // in the encoded bytes, or in the file that holds them
 };
 
 /// Base of all errors. Immutable after construction.
@@ -88,6 +89,12 @@ class DecodeError : public detail::ErrorOf<DecodeError> {
 
 /// A stage could not take a sample, or a user's stage threw (then `cause()` holds the exception).
 class StageError : public detail::ErrorOf<StageError> {
+ public:
+  using ErrorOf::ErrorOf;
+};
+
+/// More samples failed than LoaderOptions::error_budget allows; the message holds the report.
+class BudgetError : public detail::ErrorOf<BudgetError> {
  public:
   using ErrorOf::ErrorOf;
 };

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "muster/error.hpp"
 #include "muster/random.hpp"
@@ -24,6 +25,8 @@ class Order {
   virtual std::uint64_t num_rows() const = 0;
   /// The sample id of row `row` < num_rows() of epoch `epoch`. Pure.
   virtual std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const = 0;
+  /// True promises that no id comes twice in one epoch, which lets check() of a ledger do without a table of all rows.
+  virtual bool ids_are_unique() const { return false; }
 };
 
 /// Row k is sample k.
@@ -32,23 +35,57 @@ class SequentialOrder : public Order {
   explicit SequentialOrder(std::uint64_t num_samples) : num_samples_(num_samples) {}
   std::uint64_t num_rows() const override { return num_samples_; }
   std::uint64_t sample_id(std::uint64_t, std::uint64_t row) const override { return row; }
+  bool ids_are_unique() const override { return true; }
 
  private:
   std::uint64_t num_samples_;
 };
 
-/// A fresh permutation for every epoch, keyed by (seed, epoch): a Feistel network on the smallest even-bit
-/// domain that holds the samples, with cycle walking (Black and Rogaway, "Ciphers with arbitrary finite
-/// domains", 2002). O(1) memory and, on average, fewer than four walks per row.
+/// A fresh permutation for every epoch, keyed by (seed, epoch): a Feistel network on the smallest power of two that
+/// holds the samples, with cycle walking (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). O(1)
+/// memory and, on average, fewer than two walks per row.
 class ShuffledOrder : public Order {
  public:
   ShuffledOrder(std::uint64_t num_samples, std::uint64_t seed) : num_samples_(num_samples), seed_(seed) {}
   std::uint64_t num_rows() const override { return num_samples_; }
   std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const override;
+  bool ids_are_unique() const override { return true; }
 
  private:
   std::uint64_t num_samples_;
   std::uint64_t seed_;
+};
+
+/// A shuffle buffer without the buffer: samples are permuted anew for every epoch within consecutive blocks of
+/// `block_size` (the last may be shorter), and blocks stay in sequence. Row k lies less than a block from sample k.
+class BlockShuffledOrder : public Order {
+ public:
+  /// Throws ConfigError: block_size is 0.
+  BlockShuffledOrder(std::uint64_t num_samples, std::uint64_t block_size, std::uint64_t seed);
+  std::uint64_t num_rows() const override { return num_samples_; }
+  std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const override;
+  bool ids_are_unique() const override { return true; }
+
+ private:
+  std::uint64_t num_samples_;
+  std::uint64_t block_size_;
+  std::uint64_t seed_;
+};
+
+/// Leaves samples out: `rest` orders what remains (its answers count the samples that are left in), ids stay positions
+/// in the full listing. O(log excluded) per row.
+class ExcludingOrder : public Order {
+ public:
+  /// `excluded` in any order, repetitions allowed; rest->num_rows() + number of different excluded ids is the number
+  /// of samples. Throws ConfigError: `rest` is null, or an excluded id is not below that number.
+  ExcludingOrder(std::shared_ptr<const Order> rest, std::vector<std::uint64_t> excluded);
+  std::uint64_t num_rows() const override { return rest_->num_rows(); }
+  std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const override;
+  bool ids_are_unique() const override { return rest_->ids_are_unique(); }
+
+ private:
+  std::shared_ptr<const Order> rest_;
+  std::vector<std::uint64_t> excluded_;  // sorted, each once
 };
 
 /// What happens to the last batch when the size does not divide.

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -13,14 +14,44 @@
 
 namespace muster {
 
+/// Grants memory for encoded bytes before they are read; see LoaderOptions::max_bytes_in_flight.
+class ByteBudget {
+ public:
+  ByteBudget() = default;
+  ByteBudget(const ByteBudget&) = delete;
+  ByteBudget& operator=(const ByteBudget&) = delete;
+  virtual ~ByteBudget() = default;
+  /// Waits until `num_bytes` may be held. Throws SourceError: more than the budget ever grants, or told to stop.
+  virtual void reserve(std::uint64_t num_bytes) = 0;
+};
+
 /// One sample as a source delivers it: encoded bytes, or an image already decoded (then `bytes` is not read).
 struct Sample {
   std::vector<std::uint8_t> bytes;     // an encoded image
   std::shared_ptr<const Image> image;  // or pixels: 1 or 3 channels
   std::int64_t label = 0;
+  ByteBudget* budget = nullptr;  // the loader's, while it counts bytes in flight
 
-  /// Forgets the content but keeps the capacity of `bytes`.
+  /// Forgets the content but keeps the capacity of `bytes`, and the budget.
   void clear() noexcept;
+  /// Says that `bytes` is about to grow to `num_bytes`, and waits until so many may be in flight. At most once a read;
+  /// a source that cannot know leaves it out, and its bytes count when they are there.
+  void expect_bytes(std::uint64_t num_bytes);
+};
+
+/// Tells one listing from another: hashes over all names and over all labels, in order.
+struct Fingerprint {
+  std::uint64_t names = 0;
+  std::uint64_t labels = 0;
+
+  friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
+};
+
+/// Something that was meant to be a sample and could not be listed.
+struct ListingFault {
+  std::string path;                          // relative to the root, or the archive's
+  std::optional<std::uint64_t> byte_offset;  // in that file, where known
+  std::string message;
 };
 
 /// Derive from this for data of your own. All members are called from any thread, concurrently, in any order.
@@ -39,74 +70,28 @@ class Source {
   /// long should return or throw soon after `stop` is requested: the loader's destructor waits for it.
   virtual void read(std::uint64_t id, Sample& sample, std::stop_token stop) const = 0;
 
+  /// For sources that keep many reads under way by themselves: how many; 0 for none, then threads call read().
+  virtual int num_async_reads() const { return 0; }
+  /// Begins a read and returns. Calls `done` exactly once, from any thread, before or after it returns: with null,
+  /// or with what went wrong. `sample` stays where it is until then; expect_bytes() of it does not wait. Must end
+  /// soon after `stop` is requested, as read(). May not throw.
+  virtual void read_async(std::uint64_t id, Sample& sample, std::stop_token stop,
+                          std::function<void(std::exception_ptr)> done) const;
+
   /// What messages and records call sample `id`: its path relative to the root, or whatever names it.
   virtual std::string name(std::uint64_t id) const { return std::string("#").append(std::to_string(id)); }
   /// Opaque data that belongs to sample `id`; muster never looks at it.
   virtual std::string metadata(std::uint64_t) const { return {}; }
   /// Names of the classes, by label; empty when labels have no names.
   virtual const std::vector<std::string>& classes() const;
-};
 
-struct ImageFolderOptions {
-  /// Files with other extensions are left out (compared without case, as torchvision does).
-  std::vector<std::string> extensions = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
-  /// Accept class folders without any image, which otherwise are a SourceError.
-  bool allow_empty_classes = false;
-  /// Longer files are refused before they are read.
-  std::int64_t max_bytes = std::int64_t{256} << 20;
-};
-
-/// DIR/class/…/image.jpg: the first folder level names the class. Order and labels are those of
-/// torchvision.datasets.ImageFolder: classes sorted by the bytes of their names and counted from 0; within a
-/// class by folder, then by file name. Links are followed only to places inside the root.
-class ImageFolder : public Source {
- public:
-  /// Lists the folder. Throws SourceError: no such folder, no class folder in it, a class without an image.
-  explicit ImageFolder(std::filesystem::path root, ImageFolderOptions options = {});
-
-  std::uint64_t size() const override;
-  void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override;
-  std::string name(std::uint64_t id) const override;
-  const std::vector<std::string>& classes() const override;
-
-  const std::filesystem::path& root() const noexcept { return root_; }
-  std::int64_t label(std::uint64_t id) const;
-  /// Entries that were left out because they are links that lead out of the root, or nowhere.
-  std::uint64_t num_links_skipped() const noexcept { return num_links_skipped_; }
-
- private:
-  std::filesystem::path root_;
-  std::shared_ptr<const struct FileListing> listing_;
-  std::int64_t max_bytes_;
-  std::uint64_t num_links_skipped_ = 0;
-};
-
-struct CsvListOptions {
-  /// Accept paths that lead out of the list's folder (absolute, through "..", or through a link).
-  bool allow_outside = false;
-  /// Longer files are refused before they are read.
-  std::int64_t max_bytes = std::int64_t{256} << 20;
-};
-
-/// A list `path,label`, one sample a line: RFC 4180 quoting, LF or CRLF, an optional first line `path,label`.
-/// Paths are relative to the list's folder. Labels are integers throughout, or class names throughout (then
-/// counted from 0 in sorted order).
-class CsvList : public Source {
- public:
-  /// Reads the list. Throws SourceError with the line's number: malformed line, mixed labels, path outside.
-  explicit CsvList(std::filesystem::path list, CsvListOptions options = {});
-
-  std::uint64_t size() const override;
-  void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override;
-  std::string name(std::uint64_t id) const override;
-  const std::vector<std::string>& classes() const override;
-
-  std::int64_t label(std::uint64_t id) const;
-
- private:
-  std::filesystem::path root_;
-  std::shared_ptr<const struct FileListing> listing_;
-  CsvListOptions options_;
+  /// Resuming compares it. A source that does not say hashes its size and the names of some samples.
+  virtual Fingerprint fingerprint() const;
+  /// 0: samples may be read in any order. Otherwise reading is sequential (a compressed archive), and `shuffle` only
+  /// permutes within consecutive blocks of so many samples: a shuffle buffer.
+  virtual std::uint64_t shuffle_block() const { return 0; }
+  /// What the listing left out although it should be there.
+  virtual std::vector<ListingFault> faults() const { return {}; }
 };
 
 /// Samples that are in memory already, encoded or decoded.
@@ -125,10 +110,5 @@ class MemorySource : public Source {
   struct Content;
   std::shared_ptr<const Content> content_;
 };
-
-/// Reads a whole file into `bytes`, reusing its capacity. Throws SourceError naming `path` and the system's
-/// reason; a file longer than `max_bytes` is refused before it is read. Thread-safe.
-void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
-               std::int64_t max_bytes = std::int64_t{1} << 40);
 
 }  // namespace muster

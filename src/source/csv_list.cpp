@@ -7,9 +7,12 @@
 #include <string_view>
 #include <system_error>
 
-#include "muster/source.hpp"
+#include "muster/files.hpp"
 #include "source/file_listing.hpp"
+#include "source/hash.hpp"
+#include "source/http_client.hpp"
 #include "source/read_file.hpp"
+#include "source/url.hpp"
 
 namespace muster {
 namespace {
@@ -116,18 +119,48 @@ bool is_integer(std::string_view label) {
 
 bool leads_outside(const fs::path& path) { return path.is_absolute() || *path.lexically_normal().begin() == ".."; }
 
+/// Throws SourceError unless `path`, as the list at `root` (its folder, or its URL) gives it, may be read.
+void expect_readable(const fs::path& root, const std::string& path, bool allow_outside) {
+  const bool root_is_url = is_url(root.native());
+  bool is_outside = false;
+  if (root_is_url && leads_down(path)) return;
+  if (root_is_url || is_url(path)) {
+    const std::string url = resolve_url(root_is_url ? root.native() : std::string(), path);
+    is_outside = !root_is_url || !is_beneath(root.native(), url);
+  } else if (is_foreign_url(path)) {
+    resolve_url({}, path);  // says why not
+  } else {
+    is_outside = leads_outside(path);
+  }
+  if (is_outside && !allow_outside) {
+    throw SourceError("csv list",
+                      fmt::format("expected a path inside the list's folder, received \"{}\"; move the list, or set "
+                                  "CsvListOptions::allow_outside",
+                                  without_credentials(path)));
+  }
+}
+
 }  // namespace
 
-CsvList::CsvList(std::filesystem::path list, CsvListOptions options) : options_(options) {
+CsvList::CsvList(const std::filesystem::path& list, CsvListOptions options) : options_(options) {
   std::vector<std::uint8_t> bytes;
-  read_file(list, bytes);
-  std::error_code error;
-  root_ = fs::canonical(list.has_parent_path() ? list.parent_path() : ".", error);
-  if (error) {
-    throw SourceError("csv list", fmt::format("cannot open the folder of {}: {}", list.native(), error.message()));
+  const bool is_remote = is_url(list.native());
+  const fs::path shown = is_remote ? without_credentials(list.native()) : list.native();
+  if (is_remote) {
+    constexpr std::uint64_t max_bytes = std::uint64_t{1} << 40;
+    http_ = std::make_shared<const HttpClient>(options.http);
+    root_ = resolve_url({}, list.native());
+    http_->get(root_.native(), bytes, max_bytes, {});
+  } else {
+    std::error_code error;
+    read_file(list, bytes);
+    root_ = fs::canonical(list.has_parent_path() ? list.parent_path() : ".", error);
+    if (error) {
+      throw SourceError("csv list", fmt::format("cannot open the folder of {}: {}", list.native(), error.message()));
+    }
   }
   const std::string_view whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  CsvReader reader(without_byte_order_mark(whole, CsvReader({}, list)), list);
+  CsvReader reader(without_byte_order_mark(whole, CsvReader({}, shown)), shown);
 
   auto listing = std::make_shared<FileListing>();
   std::map<std::string, std::int64_t> name_numbers;  // label names, numbered as they come
@@ -146,12 +179,12 @@ CsvList::CsvList(std::filesystem::path list, CsvListOptions options) : options_(
 
     if (path.empty()) fail("expected a path, received nothing");
     if (path.find('\0') != std::string::npos) fail("expected a path, received one with a zero byte");
-    if (!options.allow_outside && leads_outside(path)) {
-      fail(
-          fmt::format("expected a path inside the list's folder, received \"{}\"; move the list, or set "
-                      "CsvListOptions::allow_outside",
-                      path));
+    try {
+      expect_readable(root_, path, options.allow_outside);
+    } catch (const SourceError& error) {
+      fail(error.message());
     }
+    if (!http_ && is_url(path)) http_ = std::make_shared<const HttpClient>(options.http);
     if (label.empty()) fail("expected a label, received nothing");
     if (label.find_first_of(" \t") == 0 || label.find_last_of(" \t") == label.size() - 1) {
       fail(fmt::format("expected a label without spaces around it, received \"{}\"", label));
@@ -176,7 +209,7 @@ CsvList::CsvList(std::filesystem::path list, CsvListOptions options) : options_(
   }
   if (listing->size() == 0) {
     throw SourceError("csv list", "expected lines of path,label, received none",
-                      {.sample_id = {}, .path = list, .stage = {}});
+                      {.sample_id = {}, .path = shown, .stage = {}});
   }
 
   if (labels_are_names) {
@@ -195,7 +228,14 @@ std::uint64_t CsvList::size() const { return listing_->size(); }
 
 void CsvList::read(std::uint64_t id, Sample& sample, std::stop_token stop) const {
   sample.label = listing_->label(id);
-  const fs::path path = root_ / listing_->name(id);
+  const std::string name(listing_->name(id));
+  const bool is_remote = is_url(root_.native());
+  if (is_remote || is_url(name)) {
+    http_->get(resolve_url(is_remote ? root_.native() : std::string(), name), sample.bytes,
+               static_cast<std::uint64_t>(std::max<std::int64_t>(options_.max_bytes, 0)), stop, &sample);
+    return;
+  }
+  const fs::path path = root_ / name;
   if (!options_.allow_outside) {
     // A path that does not resolve is left to read_file, which says why.
     std::error_code error;
@@ -206,13 +246,25 @@ void CsvList::read(std::uint64_t id, Sample& sample, std::stop_token stop) const
                                             path.native(), canonical.native()));
     }
   }
-  read_file(path, sample.bytes, options_.max_bytes, stop);
+  read_file(path, sample, options_.max_bytes, stop);
 }
 
-std::string CsvList::name(std::uint64_t id) const { return std::string(listing_->name(id)); }
+std::string CsvList::name(std::uint64_t id) const {
+  std::string name(listing_->name(id));
+  return is_url(root_.native()) || is_url(name) ? without_credentials(name) : name;
+}
 
 const std::vector<std::string>& CsvList::classes() const { return listing_->classes; }
 
 std::int64_t CsvList::label(std::uint64_t id) const { return listing_->label(id); }
+
+Fingerprint CsvList::fingerprint() const {
+  ContentHash names, labels;
+  for (std::uint64_t id = 0; id < size(); ++id) {
+    names.add(name(id));
+    labels.add(static_cast<std::uint64_t>(listing_->label(id)));
+  }
+  return {.names = names.value(), .labels = labels.value()};
+}
 
 }  // namespace muster

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "muster/source.hpp"
+
 namespace muster {
 
 struct FileListing {
@@ -16,11 +18,16 @@ struct FileListing {
 
   std::uint64_t size() const noexcept { return labels.size(); }
   void add(std::string_view name, std::int64_t label);
+  /// Adds folder/name.
+  void add(std::string_view folder, std::string_view name, std::int64_t label);
   void shrink_to_fit();
 
   /// Both throw SourceError unless id < size().
   std::string_view name(std::uint64_t id) const;
   std::int64_t label(std::uint64_t id) const;
+
+  /// Goes over everything: 20 ms for a million files.
+  Fingerprint fingerprint() const;
 };
 
 /// Throws SourceError unless id < size.

@@ -32,7 +32,11 @@ std::uint64_t MemorySource::size() const { return content_->samples.size(); }
 
 void MemorySource::read(std::uint64_t id, Sample& sample, std::stop_token) const {
   expect_id(id, size());
-  sample = content_->samples[id];  // shares the image; the bytes go into the capacity that is there
+  const Sample& stored = content_->samples[id];
+  sample.expect_bytes(stored.bytes.size());
+  sample.bytes = stored.bytes;  // into the capacity that is there
+  sample.image = stored.image;  // shared
+  sample.label = stored.label;
 }
 
 std::string MemorySource::name(std::uint64_t id) const {

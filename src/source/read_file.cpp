@@ -11,7 +11,7 @@
 #include <span>
 #include <system_error>
 
-#include "muster/source.hpp"
+#include "muster/files.hpp"
 
 namespace muster {
 namespace {
@@ -47,10 +47,9 @@ auto uninterrupted(Call call) {
                     fmt::format("expected at most {} bytes, received {} in {}", max_bytes, num_bytes, path.native()));
 }
 
-}  // namespace
-
-void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
-               const std::stop_token& stop) {
+/// `sample`, which may be null, is told the length first.
+void read_into(std::vector<std::uint8_t>& bytes, const std::filesystem::path& path, std::int64_t max_bytes,
+               const std::stop_token& stop, Sample* sample) {
   bytes.clear();
   // O_NONBLOCK: opening a FIFO must not wait for its writer.
   const FileDescriptor file(
@@ -63,6 +62,7 @@ void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& byt
                                           S_ISDIR(status.st_mode) ? "the folder" : "the special file", path.native()));
   }
   if (status.st_size > max_bytes) refuse_size(path, status.st_size, max_bytes);
+  if (sample != nullptr) sample->expect_bytes(static_cast<std::uint64_t>(status.st_size));
 
   const auto read_some = [&](std::span<std::uint8_t> into) {
     if (stop.stop_requested()) throw SourceError("read", "stopped");
@@ -93,8 +93,19 @@ void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& byt
   }
 }
 
+}  // namespace
+
+void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
+               const std::stop_token& stop) {
+  read_into(bytes, path, max_bytes, stop, nullptr);
+}
+
+void read_file(const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes, const std::stop_token& stop) {
+  read_into(sample.bytes, path, max_bytes, stop, &sample);
+}
+
 void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes) {
-  read_file(path, bytes, max_bytes, {});
+  read_into(bytes, path, max_bytes, {}, nullptr);
 }
 
 bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical) {

@@ -6,11 +6,15 @@
 #include <stop_token>
 #include <vector>
 
+#include "muster/source.hpp"
+
 namespace muster {
 
 /// read_file() that throws SourceError "stopped" soon after `stop` is requested.
 void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
                const std::stop_token& stop);
+/// The same into `sample.bytes`; announces the file's length to `sample` before they grow.
+void read_file(const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes, const std::stop_token& stop);
 
 /// True if `canonical` is `canonical_root` or lies in it. Both are absolute and free of links, "." and "..".
 bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical);

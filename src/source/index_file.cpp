@@ -1,0 +1,122 @@
+#include "source/index_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include "muster/error.hpp"
+#include "muster/files.hpp"
+#include "source/hash.hpp"
+
+namespace muster {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::uint64_t checksum_of(std::string_view body) {
+  ContentHash hash;
+  hash.add(body);
+  return hash.value();
+}
+
+/// A file that is removed unless it is renamed. All throw std::system_error.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(fs::path path)
+      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+    if (descriptor_ < 0) fail();
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+
+  void write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t num_written = ::write(descriptor_, bytes.data(), bytes.size());
+      if (num_written < 0 && errno == EINTR) continue;
+      if (num_written < 0) fail();
+      bytes.remove_prefix(static_cast<std::size_t>(num_written));
+    }
+  }
+  void close() {
+    if (::close(std::exchange(descriptor_, -1)) != 0) fail();  // storage may notice only now that it is full
+  }
+  void rename(const fs::path& path) {
+    fs::rename(path_, path);
+    path_.clear();
+  }
+
+ private:
+  [[noreturn]] static void fail() { throw std::system_error(errno, std::generic_category()); }
+
+  fs::path path_;
+  int descriptor_;
+};
+
+/// A file that is something else must not be lost because of its name. A truncated index still is one.
+void expect_index_or_nothing(const fs::path& path, std::string_view magic) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) return;
+  std::string begin(magic.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  if (fs::is_regular_file(status)) file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  begin.resize(static_cast<std::size_t>(std::max(file.gcount(), std::streamsize{0})));
+  if (!fs::is_regular_file(status) || !magic.starts_with(begin)) {
+    throw SourceError("index", fmt::format("expected an index of muster's, or no file yet, received {}, which is "
+                                           "something else; move it away",
+                                           path.native()));
+  }
+}
+
+}  // namespace
+
+std::optional<IndexFile> IndexFile::read(const fs::path& path, std::string_view magic, std::int64_t max_bytes) {
+  IndexFile file;
+  try {
+    read_file(path, file.bytes_, max_bytes);
+  } catch (const SourceError&) {
+    return std::nullopt;
+  }
+  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes_.data()), file.bytes_.size());
+  std::uint64_t checksum = 0;
+  file.body_begin_ = magic.size() + sizeof checksum;
+  if (bytes.size() < file.body_begin_ || !bytes.starts_with(magic)) return std::nullopt;
+  std::memcpy(&checksum, bytes.data() + magic.size(), sizeof checksum);
+  if (checksum != checksum_of(file.body())) return std::nullopt;
+  return file;
+}
+
+void IndexFile::write(const fs::path& path, std::string_view magic, std::string_view body) {
+  expect_index_or_nothing(path, magic);
+  const std::uint64_t checksum = checksum_of(body);
+  std::random_device random;  // a name that nobody else uses at the same time
+  fs::path temporary = path;
+  temporary += fmt::format(".{:08x}{:08x}.tmp", random(), random());
+  try {
+    TemporaryFile file(temporary);
+    file.write(magic);
+    file.write({reinterpret_cast<const char*>(&checksum), sizeof checksum});
+    file.write(body);
+    file.close();
+    file.rename(path);
+  } catch (const std::system_error& error) {
+    throw SourceError("index", fmt::format("cannot write {}: {}", path.native(), error.code().message()));
+  }
+}
+
+std::string_view IndexFile::body() const noexcept {
+  return {reinterpret_cast<const char*>(bytes_.data()) + body_begin_, bytes_.size() - body_begin_};
+}
+
+}  // namespace muster
