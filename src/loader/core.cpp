@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <utility>
+#include <vector>
 
 namespace muster {
 namespace {
@@ -20,6 +21,77 @@ std::shared_ptr<const Source> checked(std::shared_ptr<const Source> source) {
 }
 
 void refuse(const std::string& message) { throw ConfigError("loader", message); }
+
+void check_io(const LoaderOptions& options) {
+  constexpr int max_io_threads = 1024;
+  if (options.num_io_threads < 0 || options.num_io_threads > max_io_threads) {
+    refuse(fmt::format("expected 0 to {} io threads, received {}; set LoaderOptions::num_io_threads to 0 for none",
+                       max_io_threads, options.num_io_threads));
+  }
+  if (options.max_bytes_in_flight < 1) {
+    refuse(
+        fmt::format("expected at least 1 byte in flight, received {}; leave out LoaderOptions::max_bytes_in_flight "
+                    "for the default",
+                    options.max_bytes_in_flight));
+  }
+}
+
+void check_failures(const LoaderOptions& options) {
+  const ErrorBudget& budget = options.error_budget;
+  if (budget.share && !(*budget.share >= 0 && *budget.share <= 1)) {
+    refuse(fmt::format("expected an error budget between 0 and 1 of the rows, received {}; 0.01 is one percent",
+                       *budget.share));
+  }
+  if (budget != ErrorBudget{} && options.on_error == OnError::raise) {
+    refuse(
+        "expected OnError::mask or substitute with an error budget, received raise, which stops at the first error; "
+        "set LoaderOptions::on_error");
+  }
+  if (!options.exactly_once) return;
+  if (options.on_error == OnError::substitute) {
+    refuse(
+        "expected OnError::raise or mask with exactly_once, received substitute, which shows samples twice; set "
+        "LoaderOptions::on_error");
+  }
+  if (options.last_batch == LastBatch::drop || options.last_batch == LastBatch::wrap) {
+    refuse(
+        fmt::format("expected LastBatch::partial, pad or strict with exactly_once, received {}, which {} samples; "
+                    "set LoaderOptions::last_batch",
+                    name(options.last_batch), options.last_batch == LastBatch::drop ? "leaves out" : "repeats"));
+  }
+  if (options.order) {
+    refuse(
+        "expected muster's own orders with exactly_once, received another, which may repeat samples; leave out "
+        "LoaderOptions::order (LoaderOptions::exclude leaves samples out)");
+  }
+}
+
+/// The order of an epoch where the user gives none.
+std::shared_ptr<const Order> make_order(const LoaderOptions& options, const Source& source) {
+  std::vector<std::uint64_t> excluded = options.exclude;
+  std::ranges::sort(excluded);
+  excluded.erase(std::ranges::unique(excluded).begin(), excluded.end());
+  const std::uint64_t num_samples = source.size();
+  if (!excluded.empty() && excluded.back() >= num_samples) {
+    refuse(fmt::format("expected ids below {} to exclude, received {}; ids are positions in the full listing",
+                       num_samples, excluded.back()));
+  }
+  const std::uint64_t num_rows = num_samples - excluded.size();
+  if (num_rows == 0) {
+    refuse(fmt::format("expected at least one sample to be left, received {} to exclude of {}", excluded.size(),
+                       num_samples));
+  }
+  std::shared_ptr<const Order> order;
+  if (!options.shuffle) {
+    order = std::make_shared<SequentialOrder>(num_rows);
+  } else if (const std::uint64_t block = source.shuffle_block(); block > 0) {
+    order = std::make_shared<BlockShuffledOrder>(num_rows, block, options.seed);
+  } else {
+    order = std::make_shared<ShuffledOrder>(num_rows, options.seed);
+  }
+  if (excluded.empty()) return order;
+  return std::make_shared<ExcludingOrder>(std::move(order), std::move(excluded));
+}
 
 /// Options in range, and what was left open set to its default.
 LoaderOptions completed(LoaderOptions options, const Source& source, const Pipeline& pipeline) {
@@ -40,6 +112,13 @@ LoaderOptions completed(LoaderOptions options, const Source& source, const Pipel
                     "LoaderOptions::limits for the defaults",
                     options.limits.max_pixels, options.limits.max_bytes));
   }
+  check_io(options);
+  check_failures(options);
+  if (options.order && !options.exclude.empty()) {
+    refuse(
+        "expected exclude or an order of your own, received both; leave LoaderOptions::exclude empty, the order "
+        "decides");
+  }
   if (options.order && options.shuffle) {
     refuse(
         "expected shuffle or an order of your own, received both; leave LoaderOptions::shuffle off, the order "
@@ -48,11 +127,7 @@ LoaderOptions completed(LoaderOptions options, const Source& source, const Pipel
   if (options.num_threads == 0) options.num_threads = TaskRunner::default_num_threads();
   if (!options.dtype) options.dtype = pipeline.makes_floats() ? DType::float32 : DType::uint8;
   if (!options.allocator) options.allocator = default_allocator();
-  if (!options.order && options.shuffle) {
-    options.order = std::make_shared<ShuffledOrder>(source.size(), options.seed);
-  } else if (!options.order) {
-    options.order = std::make_shared<SequentialOrder>(source.size());
-  }
+  if (!options.order) options.order = make_order(options, source);
   return options;
 }
 
@@ -82,39 +157,22 @@ std::size_t aligned(std::size_t size_bytes) {
   return (size_bytes + Allocator::alignment - 1) / Allocator::alignment * Allocator::alignment;
 }
 
+/// Failed rows that this rank's share of an epoch may have.
+std::uint64_t max_failed_rows_of(const LoaderOptions& options, const EpochLayout& layout, std::uint64_t num_rows) {
+  const ErrorBudget& budget = options.error_budget;
+  std::uint64_t limit = budget.count.value_or(std::numeric_limits<std::uint64_t>::max());
+  if (budget.share) {
+    const Shard& shard = options.shard;
+    const std::uint64_t num_slots = layout.num_batches() * static_cast<std::uint64_t>(options.batch_size);
+    const std::uint64_t num_own = shard.index < num_rows ? (num_rows - shard.index + shard.count - 1) / shard.count : 0;
+    const std::uint64_t num_delivered =
+        options.last_batch == LastBatch::wrap ? num_slots : std::min(num_slots, num_own);
+    limit = std::min(limit, static_cast<std::uint64_t>(*budget.share * static_cast<double>(num_delivered)));
+  }
+  return limit;
+}
+
 }  // namespace
-
-void Ledger::record_batch(const Batch& batch, std::span<const RowResult> results, std::uint64_t num_wrapped_loaded) {
-  const std::lock_guard lock(mutex_);
-  const auto count = [&](RowState state) {
-    return static_cast<std::uint64_t>(
-        std::count_if(results.begin(), results.end(), [&](const RowResult& row) { return row.state == state; }));
-  };
-  ++report_.num_batches;
-  report_.num_rows += results.size();
-  report_.num_loaded += count(RowState::loaded);
-  report_.num_substituted += count(RowState::substituted);
-  report_.num_masked += count(RowState::masked);
-  report_.num_fillers += count(RowState::filler);
-  report_.num_wrapped += num_wrapped_loaded;
-  report_.num_bytes_read += static_cast<std::uint64_t>(batch.num_bytes_read);
-  for (const Incident& incident : batch.incidents) add(incident);
-}
-
-void Ledger::record(const Incident& incident) {
-  const std::lock_guard lock(mutex_);
-  add(incident);
-}
-
-Report Ledger::report() const {
-  const std::lock_guard lock(mutex_);
-  return report_;
-}
-
-void Ledger::add(const Incident& incident) {
-  if (incident.outcome == Outcome::warned) ++report_.num_warned;
-  if (report_.incidents.size() < Report::max_incidents) report_.incidents.push_back(incident);
-}
 
 BatchMemory::BatchMemory(const BatchSpec& batch_spec) : spec(batch_spec) {
   const auto num_rows = static_cast<std::size_t>(spec.batch_size);
@@ -146,6 +204,12 @@ LoaderCore::LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipelin
       memory(spec),
       pool(std::make_shared<BlockPool>(options.allocator, memory.size_bytes, max_in_flight() + 1)),
       rows(source, pipeline, options),
-      runner(options.num_threads) {}
+      log(num_rows, options.shard.count),
+      max_failed_rows(max_failed_rows_of(options, layout, num_rows)),
+      runner(options.num_threads),
+      io(options.num_io_threads > 0 || source->num_async_reads() > 0
+             ? std::make_unique<IoStage>(source, options.num_io_threads,
+                                         static_cast<std::uint64_t>(options.max_bytes_in_flight))
+             : nullptr) {}
 
 }  // namespace muster

@@ -3,7 +3,8 @@
 // Lock order, outermost first; no two locks on one line are ever held together:
 //   ReadAhead
 //   RowQueue                                    (waits on its condition variable)
-//   BlockPool, ScratchPool, Ledger, oneTBB's    (bookkeeping only)
+//   IoStage, ByteGate                           (wait on their condition variables)
+//   BlockPool, ScratchPool, DeliveryLog, oneTBB's (bookkeeping only)
 // No lock below ReadAhead is held while code of the user runs (source, stage, order, allocator).
 #pragma once
 
@@ -14,25 +15,13 @@
 #include <span>
 
 #include "loader/block_pool.hpp"
+#include "loader/delivery_log.hpp"
+#include "loader/io_stage.hpp"
 #include "loader/row_loader.hpp"
 #include "loader/runner.hpp"
 #include "muster/loader.hpp"
 
 namespace muster {
-
-/// What a loader has delivered. Thread-safe.
-class Ledger {
- public:
-  void record_batch(const Batch& batch, std::span<const RowResult> results, std::uint64_t num_wrapped_loaded);
-  void record(const Incident& incident);
-  Report report() const;
-
- private:
-  void add(const Incident& incident);
-
-  mutable std::mutex mutex_;
-  Report report_;
-};
 
 /// Where the parts of a batch lie in its one block of memory.
 struct BatchMemory {
@@ -69,8 +58,10 @@ struct LoaderCore {
   BatchMemory memory;
   std::shared_ptr<BlockPool> pool;
   RowLoader rows;
-  Ledger ledger;
+  DeliveryLog log;
+  std::uint64_t max_failed_rows;  // of an epoch, by the error budget
   TaskRunner runner;
+  std::unique_ptr<IoStage> io;  // null: workers read for themselves
 };
 
 }  // namespace muster

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace muster {
@@ -10,31 +11,142 @@ RowQueue::RowQueue(std::shared_ptr<LoaderCore> core, std::uint64_t epoch) : epoc
 
 void RowQueue::run_one() noexcept {
   std::unique_lock lock(mutex_);
-  PendingBatch* pending = claim_batch();
-  if (pending == nullptr) return;
-  const std::int64_t k = pending->num_claimed++;
-  ++num_in_progress_;
+  if (stopped_) return;
   LoaderCore& core = *core_;  // stop() waits for us before it lets go
+  const auto claim = core.io ? claim_step(RowStep::ready, RowStep::showing) : claim_new();
+  if (!claim) return;
+  ++num_in_progress_;
   lock.unlock();
-
-  Batch& batch = pending->batch;
-  const RowSlot slot(batch, k, core.spec.layout);
-  pending->results[static_cast<std::size_t>(k)] =
-      core.rows.load(epoch_, core.layout.row(batch.index, k), slot, stop_source_.get_token());
-
-  lock.lock();
-  --num_in_progress_;
-  ++pending->num_done;
-  if (stopped_ || pending->num_done == pending->num_rows) progress_.notify_all();
+  if (core.io) {
+    show(core, *claim);
+  } else {
+    load(core, *claim);
+  }
+  end_progress();
 }
 
-/// The first batch with a row that no worker has; null when there is none.
-PendingBatch* RowQueue::claim_batch() {
-  if (stopped_) return nullptr;
+void RowQueue::read_one() noexcept {
+  std::unique_lock lock(mutex_);
+  if (stopped_) return;
+  LoaderCore& core = *core_;
+  std::optional<Claim> claim;
+  const bool returned = num_returned_ > 0;
+  if (returned) {
+    claim = claim_step(RowStep::unread, RowStep::reading);
+    --num_returned_;
+  } else {
+    claim = claim_new();
+    if (claim) claim->row().step = RowStep::reading;
+  }
+  if (!claim) return;
+  ++num_in_progress_;
+  lock.unlock();
+  if (!returned) {
+    const RowSlot slot(claim->batch->batch, claim->k, core.spec.layout);
+    RowProgress& progress = claim->row().progress;
+    if (!core.rows.begin(epoch_, core.layout.row(claim->batch->batch.index, claim->k), slot, progress)) {
+      finish(*claim, std::move(progress.result));
+      end_progress();
+      return;
+    }
+  }
+  read(core, *claim);
+}
+
+/// The next row that nobody has.
+std::optional<RowQueue::Claim> RowQueue::claim_new() {
   while (num_claimed_ < batches_.size() && batches_[num_claimed_]->num_claimed == batches_[num_claimed_]->num_rows) {
     ++num_claimed_;
   }
-  return num_claimed_ < batches_.size() ? batches_[num_claimed_].get() : nullptr;
+  if (num_claimed_ == batches_.size()) return std::nullopt;
+  PendingBatch& batch = *batches_[num_claimed_];
+  return Claim{&batch, batch.num_claimed++};
+}
+
+/// The claimed row that is due first among those of step `from`. A few hundred rows are in flight at most.
+std::optional<RowQueue::Claim> RowQueue::claim_step(RowStep from, RowStep to) {
+  for (const auto& batch : batches_) {
+    for (std::int64_t k = 0; k < batch->num_claimed; ++k) {
+      const Claim claim{batch.get(), k};
+      if (claim.row().step != from) continue;
+      claim.row().step = to;
+      return claim;
+    }
+  }
+  return std::nullopt;
+}
+
+/// Reads and renders a row in one go.
+void RowQueue::load(LoaderCore& core, const Claim& claim) noexcept {
+  const RowSlot slot(claim.batch->batch, claim.k, core.spec.layout);
+  const auto row = core.layout.row(claim.batch->batch.index, claim.k);
+  finish(claim, core.rows.load(epoch_, row, slot, stop_source_.get_token()));
+}
+
+/// Renders what was read for a row, or gives the row back for another sample.
+void RowQueue::show(LoaderCore& core, const Claim& claim) noexcept {
+  PendingRow& row = claim.row();
+  const RowSlot slot(claim.batch->batch, claim.k, core.spec.layout);
+  const ReadBuffer& read = *row.buffer;
+  const bool wants_sample = core.rows.go_on(read.sample, read.error, slot, stop_source_.get_token(), row.progress);
+  core.io->recycle(std::move(row.buffer));
+  if (!wants_sample) return finish(claim, std::move(row.progress.result));
+  {
+    const std::lock_guard lock(mutex_);
+    row.step = RowStep::unread;
+    ++num_returned_;
+  }
+  try {
+    core.io->submit(shared_from_this(), 1);
+  } catch (...) {
+    read_one();  // no memory to ask for a thread: this one reads
+  }
+}
+
+/// Reads the sample that a row wants, now or in the background, and lays it ready. Ends the row's progress.
+void RowQueue::read(LoaderCore& core, const Claim& claim) noexcept {
+  const std::uint64_t id = claim.row().progress.id;
+  const std::stop_token stop = stop_source_.get_token();
+  try {
+    if (core.io->is_async()) {
+      core.io->begin_read(id, stop, [self = shared_from_this(), &core, claim](std::unique_ptr<ReadBuffer> buffer) {
+        self->lay_ready(core, claim, std::move(buffer));
+        self->end_progress();
+      });
+      return;
+    }
+    lay_ready(core, claim, core.io->read(id, stop));
+  } catch (...) {
+    const RowSlot slot(claim.batch->batch, claim.k, core.spec.layout);
+    finish(claim, core.rows.give_up(std::current_exception(), slot, claim.row().progress));
+  }
+  end_progress();
+}
+
+void RowQueue::lay_ready(LoaderCore& core, const Claim& claim, std::unique_ptr<ReadBuffer> buffer) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    claim.row().buffer = std::move(buffer);
+    claim.row().step = RowStep::ready;
+  }
+  try {
+    core.runner.submit(shared_from_this(), 1);
+  } catch (...) {
+    run_one();  // no memory to ask for a worker: this thread is one
+  }
+}
+
+void RowQueue::finish(const Claim& claim, RowResult result) noexcept {
+  const std::lock_guard lock(mutex_);
+  PendingBatch& batch = *claim.batch;
+  batch.results[static_cast<std::size_t>(claim.k)] = std::move(result);
+  if (++batch.num_done == batch.num_rows) progress_.notify_all();
+}
+
+void RowQueue::end_progress() noexcept {
+  const std::lock_guard lock(mutex_);
+  --num_in_progress_;
+  if (stopped_) progress_.notify_all();
 }
 
 std::size_t RowQueue::num_batches() const {
@@ -45,6 +157,21 @@ std::size_t RowQueue::num_batches() const {
 void RowQueue::push(std::unique_ptr<PendingBatch> batch) {
   const std::lock_guard lock(mutex_);
   batches_.push_back(std::move(batch));
+}
+
+void RowQueue::submit_last() {
+  std::int64_t num_rows = 0;
+  LoaderCore* core = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    num_rows = batches_.back()->num_rows;
+    core = core_.get();
+  }
+  if (core->io) {
+    core->io->submit(shared_from_this(), num_rows);
+  } else {
+    core->runner.submit(shared_from_this(), num_rows);
+  }
 }
 
 void RowQueue::fail_last(std::exception_ptr error) {
@@ -69,21 +196,24 @@ void RowQueue::stop() noexcept {
     stopped_ = true;
   }
   stop_source_.request_stop();  // may call back into a source: no lock is held
-  std::deque<std::unique_ptr<PendingBatch>> batches;
   std::shared_ptr<LoaderCore> core;
+  std::deque<std::unique_ptr<PendingBatch>> batches;
   std::unique_lock lock(mutex_);
   progress_.wait(lock, [&] { return num_in_progress_ == 0; });
   batches.swap(batches_);
   core.swap(core_);
   num_claimed_ = 0;
+  num_returned_ = 0;
   lock.unlock();  // so that memory and core go without it
 }
 
-EpochRun::EpochRun(std::shared_ptr<LoaderCore> core, std::uint64_t epoch)
+EpochRun::EpochRun(std::shared_ptr<LoaderCore> core, const Position& position)
     : core_(std::move(core)),
-      epoch_(epoch),
+      epoch_(position.epoch),
       num_batches_(core_->layout.num_batches()),
-      queue_(std::make_shared<RowQueue>(core_, epoch)) {}
+      next_batch_(position.next_batch),
+      num_failed_(position.num_failed),
+      queue_(std::make_shared<RowQueue>(core_, epoch_)) {}
 
 EpochRun::~EpochRun() { queue_->stop(); }
 
@@ -101,14 +231,13 @@ void EpochRun::issue() {
     pending->num_rows = pending->num_claimed = pending->num_done = 0;  // a recycled batch still has its last counts
     pending->results.clear();
   }
-  const std::int64_t num_rows = pending->num_rows;
   if (pending->error)
     next_batch_ = num_batches_;  // nothing comes after it
   else
     ++next_batch_;
   queue_->push(std::move(pending));
   try {
-    core_->runner.submit(queue_, num_rows);
+    queue_->submit_last();
   } catch (...) {
     queue_->fail_last(not_prepared(index));
     next_batch_ = num_batches_;
@@ -122,6 +251,8 @@ void EpochRun::prepare(PendingBatch& pending, std::uint64_t index) {
   pending.batch.index = index;
   pending.results.clear();
   pending.results.resize(static_cast<std::size_t>(num_rows));
+  pending.rows.clear();
+  if (core_->io) pending.rows.resize(static_cast<std::size_t>(num_rows));
   pending.error = nullptr;
   pending.num_rows = num_rows;
   pending.num_claimed = 0;
@@ -175,27 +306,42 @@ bool EpochRun::take(Batch& batch) {
 void EpochRun::deliver(PendingBatch& pending, Batch& batch) {
   if (pending.error) std::rethrow_exception(pending.error);
   Batch& loaded = pending.batch;
-  std::uint64_t num_wrapped_loaded = 0;
   loaded.num_fillers = loaded.num_wrapped = loaded.num_bytes_read = 0;
+  wrapped_.resize(pending.results.size());
   for (std::size_t k = 0; k < pending.results.size(); ++k) {
     RowResult& result = pending.results[k];
     if (result.error) raise(result.error, loaded.rows[k]);
-    const bool wrapped = core_->layout.wrapped(loaded.index, static_cast<std::int64_t>(k));
-    loaded.num_wrapped += wrapped ? 1 : 0;
-    num_wrapped_loaded += wrapped && result.state == RowState::loaded ? 1 : 0;
+    wrapped_[k] = core_->layout.wrapped(loaded.index, static_cast<std::int64_t>(k)) ? 1 : 0;
+    loaded.num_wrapped += wrapped_[k];
     loaded.num_fillers += result.state == RowState::filler ? 1 : 0;
     loaded.num_bytes_read += static_cast<std::int64_t>(result.num_bytes_read);
+    num_failed_ += result.state == RowState::masked || result.state == RowState::substituted ? 1 : 0;
     for (Incident& incident : result.incidents) loaded.incidents.push_back(std::move(incident));
   }
-  core_->ledger.record_batch(loaded, pending.results, num_wrapped_loaded);
+  if (num_failed_ > core_->max_failed_rows) exceed_budget(loaded);
+  core_->log.record({loaded, pending.results, wrapped_, position_after(loaded.index)});
   batch = std::move(loaded);
+}
+
+/// Where the loop goes on once batch `index` has been consumed.
+Position EpochRun::position_after(std::uint64_t index) const noexcept {
+  if (index + 1 == num_batches_) return {.epoch = epoch_ + 1, .next_batch = 0, .num_failed = 0};
+  return {.epoch = epoch_, .next_batch = index + 1, .num_failed = num_failed_};
+}
+
+void EpochRun::exceed_budget(const Batch& batch) {
+  for (const Incident& incident : batch.incidents) core_->log.record(incident);
+  throw BudgetError(
+      "loader", fmt::format("epoch {}: expected at most {} failed rows, received {} by batch {}; mend or "
+                            "exclude the samples, or raise LoaderOptions::error_budget. {}",
+                            epoch_, core_->max_failed_rows, num_failed_, batch.index, core_->log.report().to_string()));
 }
 
 void EpochRun::raise(const std::exception_ptr& error, std::uint64_t row) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& known) {
-    core_->ledger.record(describe(known, Outcome::raised, epoch_, row));
+    core_->log.record(describe(known, Outcome::raised, epoch_, row));
     throw;
   }
 }

@@ -16,29 +16,47 @@
 
 namespace muster {
 
+/// With io threads: how far a row is.
+enum class RowStep : std::uint8_t { unread, reading, ready, showing };
+
+/// A row on its way through the io stage. It belongs to whoever made its last step, until the next.
+struct PendingRow {
+  RowStep step = RowStep::unread;
+  RowProgress progress;
+  std::unique_ptr<ReadBuffer> buffer;  // step ready: what was read
+};
+
 /// A batch on its way. Workers write its rows, each its own; the rest is guarded by the queue.
 struct PendingBatch {
   Batch batch;
   std::vector<RowResult> results;  // by row
+  std::vector<PendingRow> rows;    // by row; empty without io threads
   std::exception_ptr error;        // it could not be prepared; it has no rows then
   std::int64_t num_rows = 0;       // to be loaded
-  std::int64_t num_claimed = 0;    // rows [0, num_claimed) have a worker
+  std::int64_t num_claimed = 0;    // rows [0, num_claimed) have a worker, or an io thread
   std::int64_t num_done = 0;
 };
 
 /// The batches in flight. A token claims the next row that nobody has, so rows are worked on in their order
 /// whatever order oneTBB runs the tokens in. Once stopped it holds nothing of the loader, so a token that is left over
 /// keeps nothing alive.
-class RowQueue : public TokenTask {
+///
+/// Without io threads a worker claims a row and loads it. With them, an io thread claims it, reads its sample and lays
+/// it ready for a worker; a worker that needs another sample for it (a substitute) gives it back.
+class RowQueue : public TokenTask, public ReadTask, public std::enable_shared_from_this<RowQueue> {
  public:
   RowQueue(std::shared_ptr<LoaderCore> core, std::uint64_t epoch);
 
-  /// Claims one row and loads it.
+  /// Claims one row, or one that is ready, and loads it.
   void run_one() noexcept override;
+  /// Claims one row and reads its sample.
+  void read_one() noexcept override;
 
   // For the consumer's thread:
   std::size_t num_batches() const;
   void push(std::unique_ptr<PendingBatch> batch);
+  /// Has the last batch that was pushed worked on. Throws std::bad_alloc; some of its rows may be worked on then.
+  void submit_last();
   /// The last batch fails with `error`: rows of it that no worker has yet are given up.
   void fail_last(std::exception_ptr error);
   /// Waits until the first batch is done, and removes it. There must be one.
@@ -47,7 +65,22 @@ class RowQueue : public TokenTask {
   void stop() noexcept;
 
  private:
-  PendingBatch* claim_batch();
+  /// A row of a batch in flight.
+  struct Claim {
+    PendingBatch* batch = nullptr;
+    std::int64_t k = 0;
+
+    PendingRow& row() const { return batch->rows[static_cast<std::size_t>(k)]; }
+  };
+
+  std::optional<Claim> claim_new();
+  std::optional<Claim> claim_step(RowStep from, RowStep to);
+  void load(LoaderCore& core, const Claim& claim) noexcept;
+  void show(LoaderCore& core, const Claim& claim) noexcept;
+  void read(LoaderCore& core, const Claim& claim) noexcept;
+  void lay_ready(LoaderCore& core, const Claim& claim, std::unique_ptr<ReadBuffer> buffer) noexcept;
+  void finish(const Claim& claim, RowResult result) noexcept;
+  void end_progress() noexcept;
 
   const std::uint64_t epoch_;
   mutable std::mutex mutex_;
@@ -55,7 +88,8 @@ class RowQueue : public TokenTask {
   std::shared_ptr<LoaderCore> core_;
   std::stop_source stop_source_;
   std::deque<std::unique_ptr<PendingBatch>> batches_;
-  std::size_t num_claimed_ = 0;  // the first batches have no row left to claim
+  std::int64_t num_returned_ = 0;  // claimed rows of step unread: they want another sample
+  std::size_t num_claimed_ = 0;    // the first batches have no row left to claim
   std::int64_t num_in_progress_ = 0;
   bool stopped_ = false;
 };
@@ -63,7 +97,8 @@ class RowQueue : public TokenTask {
 /// For one thread at a time, the consumer's. Stops when destroyed, waiting only for rows in progress.
 class EpochRun {
  public:
-  EpochRun(std::shared_ptr<LoaderCore> core, std::uint64_t epoch);
+  /// From batch position.next_batch on.
+  EpochRun(std::shared_ptr<LoaderCore> core, const Position& position);
   EpochRun(const EpochRun&) = delete;
   EpochRun& operator=(const EpochRun&) = delete;
   ~EpochRun();
@@ -88,13 +123,17 @@ class EpochRun {
   void prepare(PendingBatch& pending, std::uint64_t index);
   std::exception_ptr not_prepared(std::uint64_t index) const;
   void deliver(PendingBatch& pending, Batch& batch);
+  Position position_after(std::uint64_t index) const noexcept;
+  [[noreturn]] void exceed_budget(const Batch& batch);
   [[noreturn]] void raise(const std::exception_ptr& error, std::uint64_t row);
 
   std::shared_ptr<LoaderCore> core_;
   std::uint64_t epoch_;
   std::uint64_t num_batches_;
-  std::uint64_t next_batch_ = 0;
+  std::uint64_t next_batch_;
+  std::uint64_t num_failed_;  // rows masked or substituted in the batches delivered
   std::shared_ptr<RowQueue> queue_;
+  std::vector<std::uint8_t> wrapped_;    // of the batch being delivered, by row
   std::unique_ptr<PendingBatch> spare_;  // its vectors are used again
 };
 

@@ -5,6 +5,7 @@
 #include "loader/core.hpp"
 #include "loader/epoch_run.hpp"
 #include "loader/read_ahead.hpp"
+#include "loader/state.hpp"
 
 namespace muster {
 
@@ -64,12 +65,24 @@ Loader& Loader::operator=(Loader&&) noexcept = default;
 Loader::~Loader() = default;
 
 EpochRange Loader::epoch(std::uint64_t epoch) {
-  const std::size_t max_in_flight = impl_->core->max_in_flight();
   auto run = impl_->ahead->take(epoch);
-  if (!run) run = std::make_unique<EpochRun>(impl_->core, epoch);
+  if (!run) run = std::make_unique<EpochRun>(impl_->core, Position{.epoch = epoch});
+  return start(std::move(run));
+}
+
+EpochRange Loader::start(std::unique_ptr<EpochRun> run) const {
+  const std::size_t max_in_flight = impl_->core->max_in_flight();
   run->fill(max_in_flight);
   return EpochRange(
       std::make_unique<EpochRange::Impl>(EpochRange::Impl{std::move(run), impl_->ahead, max_in_flight, false}));
+}
+
+std::string Loader::state() const { return state_of(*impl_->core, impl_->core->log.position()); }
+
+EpochRange Loader::resume(std::string_view state) {
+  const Position position = position_of(*impl_->core, state);
+  impl_->core->log.set_position(position);
+  return start(std::make_unique<EpochRun>(impl_->core, position));
 }
 
 BatchSpec Loader::spec() const noexcept { return impl_->core->spec; }
@@ -111,7 +124,8 @@ Batch Loader::sample(std::uint64_t epoch, std::uint64_t row) const {
   return batch;
 }
 
-Report Loader::report() const { return impl_->core->ledger.report(); }
+Report Loader::report() const { return impl_->core->log.report(); }
+Ledger Loader::ledger(std::uint64_t epoch) const { return impl_->core->log.ledger(epoch); }
 const Source& Loader::source() const noexcept { return *impl_->core->source; }
 const Pipeline& Loader::pipeline() const noexcept { return impl_->core->pipeline; }
 const LoaderOptions& Loader::options() const noexcept { return impl_->core->options; }

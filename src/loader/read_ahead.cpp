@@ -9,7 +9,7 @@ void ReadAhead::begin_after(std::uint64_t epoch, std::size_t num_in_flight) noex
   const bool looping = finished_ && *finished_ + 1 == epoch;
   if (!looping || num_in_flight == 0) return;
   try {
-    if (!run_) run_ = std::make_unique<EpochRun>(core_, epoch + 1);
+    if (!run_) run_ = std::make_unique<EpochRun>(core_, Position{.epoch = epoch + 1});
     if (run_->epoch() == epoch + 1) run_->fill(num_in_flight);
   } catch (...) {
     run_.reset();  // no memory to go ahead: the epoch begins when it is asked for

@@ -94,48 +94,122 @@ auto RowLoader::located(std::uint64_t id, const char* step, Work&& work) const {
 
 RowResult RowLoader::load(std::uint64_t epoch, std::optional<std::uint64_t> row, const RowSlot& slot,
                           const std::stop_token& stop) noexcept {
-  RowResult result;
-  slot.row = row.value_or(Batch::no_sample);
-  if (!row) {
-    slot.id = Batch::no_sample;
-    mask(slot);
-    return result;
-  }
-  try {
-    slot.id = Batch::no_sample;
-    slot.id = sample_id(epoch, *row);
+  RowProgress progress;
+  bool wants_sample = begin(epoch, row, slot, progress);
+  while (wants_sample) {
+    std::exception_ptr error;
     try {
-      show(epoch, *row, slot.id, slot, stop, result);
+      const ScratchPool::Lease scratch = scratches_.take();
+      try {
+        scratch->sample.clear();
+        source_->read(progress.id, scratch->sample, stop);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      wants_sample = go_on(scratch->sample, error, scratch->renderer, slot, stop, progress);
+    } catch (...) {  // no memory for the scratch
+      fail(located_error(progress.id), slot, progress);
+      wants_sample = false;
+    }
+  }
+  return std::move(progress.result);
+}
+
+bool RowLoader::begin(std::uint64_t epoch, std::optional<std::uint64_t> row, const RowSlot& slot,
+                      RowProgress& progress) const noexcept {
+  slot.row = row.value_or(Batch::no_sample);
+  slot.id = Batch::no_sample;
+  if (!row) {
+    mask(slot);
+    return false;
+  }
+  progress.epoch = epoch;
+  try {
+    progress.id = slot.id = progress.result.own_id = sample_id(epoch, *row);
+    return true;
+  } catch (...) {
+    fail(std::current_exception(), slot, progress);
+    return false;
+  }
+}
+
+bool RowLoader::go_on(const Sample& sample, const std::exception_ptr& read_error, const RowSlot& slot,
+                      const std::stop_token& stop, RowProgress& progress) noexcept {
+  try {
+    const ScratchPool::Lease scratch = scratches_.take();
+    return go_on(sample, read_error, scratch->renderer, slot, stop, progress);
+  } catch (...) {
+    fail(located_error(progress.id), slot, progress);
+    return false;
+  }
+}
+
+bool RowLoader::go_on(const Sample& sample, const std::exception_ptr& read_error, Renderer& renderer,
+                      const RowSlot& slot, const std::stop_token& stop, RowProgress& progress) noexcept {
+  RowResult& result = progress.result;
+  try {
+    try {
+      located(progress.id, "read", [&] {
+        if (read_error) std::rethrow_exception(read_error);
+        if (sample.image) check_image(*sample.image, options_.limits);
+      });
+      show(progress.id, sample, renderer, slot, progress);
+      slot.id = progress.id;
       result.state = RowState::loaded;
+      if (progress.failure) {
+        progress.failure->outcome = Outcome::substituted;
+        progress.failure->substitute_id = progress.id;
+        result.incidents.insert(result.incidents.begin(), std::move(*progress.failure));
+        result.state = RowState::substituted;
+      }
+      return false;
     } catch (const Error& error) {
       if (options_.on_error == OnError::raise || !concerns_sample(error)) throw;
-      recover(epoch, *row, error, slot, stop, result);
+      if (!progress.failure) progress.failure = describe(error, Outcome::masked, progress.epoch, slot.row);
     }
+    if (options_.on_error == OnError::substitute) {
+      if (draw_substitute(slot, stop, progress)) return true;
+      progress.failure->message += fmt::format("; {} substitutes failed as well", max_substitutes);
+    }
+    result.incidents.push_back(std::move(*progress.failure));
+    result.state = RowState::masked;
+    slot.id = result.own_id;
+    mask(slot);
   } catch (const Error&) {
-    result.state = RowState::raised;
-    result.error = std::current_exception();
-    mask(slot);
+    fail(std::current_exception(), slot, progress);
   } catch (...) {
-    result.state = RowState::raised;
-    result.error = located_error(slot.id);
-    mask(slot);
+    fail(located_error(progress.id), slot, progress);
   }
-  return result;
+  return false;
+}
+
+RowResult RowLoader::give_up(const std::exception_ptr& error, const RowSlot& slot,
+                             RowProgress& progress) const noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (...) {
+    fail(located_error(progress.id), slot, progress);
+  }
+  return std::move(progress.result);
 }
 
 RowResult RowLoader::load_own(std::uint64_t epoch, std::uint64_t row, const RowSlot& slot) {
-  RowResult result;
-  result.state = RowState::loaded;
+  RowProgress progress;
+  progress.epoch = epoch;
+  progress.result.state = RowState::loaded;
   slot.row = row;
-  slot.id = sample_id(epoch, row);
-  show(epoch, row, slot.id, slot, {}, result);
-  return result;
+  slot.id = progress.result.own_id = sample_id(epoch, row);
+  const ScratchPool::Lease scratch = scratches_.take();
+  read(slot.id, scratch->sample);
+  show(slot.id, scratch->sample, scratch->renderer, slot, progress);
+  return std::move(progress.result);
 }
 
 Plan RowLoader::plan(std::uint64_t epoch, std::uint64_t row) {
   const std::uint64_t id = sample_id(epoch, row);
   const ScratchPool::Lease scratch = scratches_.take();
-  const Size size = read(id, *scratch, {}).info.size;
+  read(id, scratch->sample);
+  const Size size = probe(id, scratch->sample, scratch->renderer).info.size;
   return located(id, "plan", [&] { return pipeline_.plan(size, {options_.seed, epoch, id}); });
 }
 
@@ -201,46 +275,48 @@ std::exception_ptr RowLoader::located_error(std::uint64_t id) const noexcept {
   }
 }
 
-RowLoader::Header RowLoader::read(std::uint64_t id, ScratchPool::Scratch& scratch, const std::stop_token& stop) const {
-  Sample& sample = scratch.sample;
+/// Reads a sample for the calling thread. Throws a located Error.
+void RowLoader::read(std::uint64_t id, Sample& sample) const {
   located(id, "read", [&] {
     sample.clear();
-    source_->read(id, sample, stop);
+    source_->read(id, sample, {});
     if (sample.image) check_image(*sample.image, options_.limits);
   });
+}
+
+RowLoader::Header RowLoader::probe(std::uint64_t id, const Sample& sample, const Renderer& renderer) const {
   Header header;
   if (sample.image) {
     header.info.size = sample.image->size();
   } else {
-    header.info = located(id, "decode", [&] { return scratch.renderer.probe(sample.bytes); });
+    header.info = located(id, "decode", [&] { return renderer.probe(sample.bytes); });
     header.num_bytes = sample.bytes.size();
   }
   return header;
 }
 
 /// Fills the slot with sample `id`. When it throws, pixels and plan are half written.
-void RowLoader::show(std::uint64_t epoch, std::uint64_t row, std::uint64_t id, const RowSlot& slot,
-                     const std::stop_token& stop, RowResult& result) {
-  const ScratchPool::Lease scratch = scratches_.take();
-  const Sample& sample = scratch->sample;
-  const Header header = read(id, *scratch, stop);
-  located(id, "plan", [&] { pipeline_.plan(header.info.size, {options_.seed, epoch, id}, slot.plan); });
+void RowLoader::show(std::uint64_t id, const Sample& sample, Renderer& renderer, const RowSlot& slot,
+                     RowProgress& progress) {
+  const Header header = probe(id, sample, renderer);
+  located(id, "plan", [&] { pipeline_.plan(header.info.size, {options_.seed, progress.epoch, id}, slot.plan); });
   const std::string warnings = located(id, "render", [&]() -> std::string {
-    if (!sample.image) return scratch->renderer.run(slot.plan, sample.bytes, header.info, slot.slot);
-    scratch->renderer.run(slot.plan, sample.image->view(), slot.slot);
+    if (!sample.image) return renderer.run(slot.plan, sample.bytes, header.info, slot.slot);
+    renderer.run(slot.plan, sample.image->view(), slot.slot);
     return {};
   });
   slot.label = sample.label;
   slot.valid = 1;
-  result.num_bytes_read = header.num_bytes;
+  progress.result.num_bytes_read = header.num_bytes;
   if (!warnings.empty()) {
-    result.incidents.push_back({.outcome = Outcome::warned,
-                                .epoch = epoch,
-                                .row = row,
-                                .sample_id = id,
-                                .path = where(id, {}).path,
-                                .substitute_id = 0,
-                                .message = warnings});
+    progress.result.incidents.push_back({.outcome = Outcome::warned,
+                                         .epoch = progress.epoch,
+                                         .row = slot.row,
+                                         .sample_id = id,
+                                         .path = where(id, {}).path,
+                                         .substitute_id = 0,
+                                         .message = warnings,
+                                         .stage = "decode"});
   }
 }
 
@@ -252,40 +328,22 @@ void RowLoader::mask(const RowSlot& slot) const noexcept {
   slot.valid = 0;
 }
 
-/// Masks or replaces a sample that failed with `error`.
-void RowLoader::recover(std::uint64_t epoch, std::uint64_t row, const Error& error, const RowSlot& slot,
-                        const std::stop_token& stop, RowResult& result) {
-  Incident incident = describe(error, Outcome::masked, epoch, row);
-  if (options_.on_error == OnError::substitute) {
-    if (substitute(epoch, row, slot, stop, result)) {
-      incident.outcome = Outcome::substituted;
-      incident.substitute_id = slot.id;
-      result.incidents.insert(result.incidents.begin(), std::move(incident));
-      result.state = RowState::substituted;
-      return;
-    }
-    incident.message += fmt::format("; {} substitutes failed as well", max_substitutes);
-  }
-  result.incidents.push_back(std::move(incident));
-  result.state = RowState::masked;
+/// The row cannot be delivered: `error` goes to the consumer.
+void RowLoader::fail(std::exception_ptr error, const RowSlot& slot, RowProgress& progress) const noexcept {
+  progress.result.state = RowState::raised;
+  progress.result.error = std::move(error);
   mask(slot);
 }
 
-/// Tries samples of rows drawn from the row's own stream. True if one now fills the slot, its id included.
-bool RowLoader::substitute(std::uint64_t epoch, std::uint64_t row, const RowSlot& slot, const std::stop_token& stop,
-                           RowResult& result) {
-  Rng rng(options_.seed, epoch, row, Stream::substitute);
-  for (int draw = 0; draw < max_substitutes && !stop.stop_requested(); ++draw) {
-    const auto drawn = static_cast<std::uint64_t>(rng.uniform_int(0, static_cast<std::int64_t>(num_rows_) - 1));
-    const std::uint64_t id = sample_id(epoch, drawn);
-    if (id == slot.id) continue;  // the one that failed
-    try {
-      show(epoch, row, id, slot, stop, result);
-      slot.id = id;
-      return true;
-    } catch (const Error& error) {
-      if (!concerns_sample(error)) throw;
-    }
+/// The next sample to try, drawn from the row's own stream; false if enough were tried.
+bool RowLoader::draw_substitute(const RowSlot& slot, const std::stop_token& stop, RowProgress& progress) const {
+  if (!progress.draws) progress.draws.emplace(options_.seed, progress.epoch, slot.row, Stream::substitute);
+  while (progress.num_draws < max_substitutes && !stop.stop_requested()) {
+    ++progress.num_draws;
+    const auto row =
+        static_cast<std::uint64_t>(progress.draws->uniform_int(0, static_cast<std::int64_t>(num_rows_) - 1));
+    progress.id = sample_id(progress.epoch, row);
+    if (progress.id != progress.result.own_id) return true;  // not the one that failed
   }
   return false;
 }
@@ -298,7 +356,9 @@ Incident describe(const Error& error, Outcome outcome, std::uint64_t epoch, std:
           .sample_id = where.sample_id.value_or(Batch::no_sample),
           .path = where.path,
           .substitute_id = 0,
-          .message = where.stage.empty() ? error.message() : where.stage + ": " + error.message()};
+          .message = where.stage.empty() ? error.message() : where.stage + ": " + error.message(),
+          .stage = where.stage,
+          .byte_offset = where.byte_offset};
 }
 
 }  // namespace muster

@@ -37,9 +37,20 @@ enum class RowState : std::uint8_t { filler, loaded, substituted, masked, raised
 /// What became of a row.
 struct RowResult {
   RowState state = RowState::filler;
-  std::exception_ptr error;         // state raised: what the consumer gets
-  std::vector<Incident> incidents;  // in the order in which they came
+  std::uint64_t own_id = Batch::no_sample;  // the sample that the order gives the row
+  std::exception_ptr error;                 // state raised: what the consumer gets
+  std::vector<Incident> incidents;          // in the order in which they came
   std::uint64_t num_bytes_read = 0;
+};
+
+/// A row being loaded: between its steps, a sample is read for it.
+struct RowProgress {
+  std::uint64_t epoch = 0;
+  std::uint64_t id = Batch::no_sample;  // the sample to be read next
+  RowResult result;
+  std::optional<Incident> failure = {};  // of the row's own sample: a substitute is wanted
+  std::optional<Rng> draws = {};         // of substitutes
+  int num_draws = 0;
 };
 
 /// An error as an incident, which has sample and path beside the message.
@@ -93,6 +104,18 @@ class RowLoader {
   /// happens; errors are in the result.
   RowResult load(std::uint64_t epoch, std::optional<std::uint64_t> row, const RowSlot& slot,
                  const std::stop_token& stop) noexcept;
+
+  /// The same in steps, for samples that are read elsewhere. True if `progress.id` is to be read; otherwise the row is
+  /// finished, and `progress.result` says how.
+  bool begin(std::uint64_t epoch, std::optional<std::uint64_t> row, const RowSlot& slot,
+             RowProgress& progress) const noexcept;
+  /// Shows the sample that was read, or deals with what went wrong. True if another is to be read instead.
+  bool go_on(const Sample& sample, const std::exception_ptr& read_error, const RowSlot& slot,
+             const std::stop_token& stop, RowProgress& progress) noexcept;
+
+  /// The row cannot be shown, whatever the policy says: `error` goes to the consumer.
+  RowResult give_up(const std::exception_ptr& error, const RowSlot& slot, RowProgress& progress) const noexcept;
+
   /// Loads the row's own sample. Throws a located Error, whatever the policy says.
   RowResult load_own(std::uint64_t epoch, std::uint64_t row, const RowSlot& slot);
   /// The plan of the row's own sample. Throws a located Error.
@@ -106,14 +129,14 @@ class RowLoader {
   };
 
   std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const;
-  Header read(std::uint64_t id, ScratchPool::Scratch& scratch, const std::stop_token& stop) const;
-  void show(std::uint64_t epoch, std::uint64_t row, std::uint64_t id, const RowSlot& slot, const std::stop_token& stop,
-            RowResult& result);
+  void read(std::uint64_t id, Sample& sample) const;
+  Header probe(std::uint64_t id, const Sample& sample, const Renderer& renderer) const;
+  void show(std::uint64_t id, const Sample& sample, Renderer& renderer, const RowSlot& slot, RowProgress& progress);
+  bool go_on(const Sample& sample, const std::exception_ptr& read_error, Renderer& renderer, const RowSlot& slot,
+             const std::stop_token& stop, RowProgress& progress) noexcept;
   void mask(const RowSlot& slot) const noexcept;
-  void recover(std::uint64_t epoch, std::uint64_t row, const Error& error, const RowSlot& slot,
-               const std::stop_token& stop, RowResult& result);
-  bool substitute(std::uint64_t epoch, std::uint64_t row, const RowSlot& slot, const std::stop_token& stop,
-                  RowResult& result);
+  void fail(std::exception_ptr error, const RowSlot& slot, RowProgress& progress) const noexcept;
+  bool draw_substitute(const RowSlot& slot, const std::stop_token& stop, RowProgress& progress) const;
   template <class Work>
   auto located(std::uint64_t id, const char* step, Work&& work) const;
   std::exception_ptr located_error(std::uint64_t id) const noexcept;

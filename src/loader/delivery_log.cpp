@@ -1,0 +1,99 @@
+#include "loader/delivery_log.hpp"
+
+#include <algorithm>
+
+namespace muster {
+
+void DeliveryLog::record(const Delivery& delivery) {
+  const std::lock_guard lock(mutex_);
+  add_to_report(delivery);
+  add_to_ledger(delivery);
+  position_ = delivery.after;
+}
+
+void DeliveryLog::record(const Incident& incident) {
+  const std::lock_guard lock(mutex_);
+  add(incident);
+}
+
+void DeliveryLog::set_position(const Position& position) {
+  const std::lock_guard lock(mutex_);
+  position_ = position;
+}
+
+Report DeliveryLog::report() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+Position DeliveryLog::position() const {
+  const std::lock_guard lock(mutex_);
+  return position_;
+}
+
+Ledger DeliveryLog::ledger(std::uint64_t epoch) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(ledgers_, epoch, &Ledger::epoch);
+  if (found != ledgers_.end()) return *found;
+  Ledger none;
+  none.epoch = epoch;
+  none.num_rows = num_rows_;
+  return none;
+}
+
+void DeliveryLog::add(const Incident& incident) {
+  if (incident.outcome == Outcome::warned) ++report_.num_warned;
+  if (report_.incidents.size() < Report::max_incidents) report_.incidents.push_back(incident);
+}
+
+void DeliveryLog::add_to_report(const Delivery& delivery) {
+  ++report_.num_batches;
+  report_.num_rows += delivery.results.size();
+  report_.num_bytes_read += static_cast<std::uint64_t>(delivery.batch.num_bytes_read);
+  for (std::size_t k = 0; k < delivery.results.size(); ++k) {
+    const RowState state = delivery.results[k].state;
+    report_.num_loaded += state == RowState::loaded ? 1 : 0;
+    report_.num_substituted += state == RowState::substituted ? 1 : 0;
+    report_.num_masked += state == RowState::masked ? 1 : 0;
+    report_.num_fillers += state == RowState::filler ? 1 : 0;
+    report_.num_wrapped += state == RowState::loaded && delivery.rows_are_wrapped[k] != 0 ? 1 : 0;
+  }
+  for (const Incident& incident : delivery.batch.incidents) add(incident);
+}
+
+void DeliveryLog::add_to_ledger(const Delivery& delivery) {
+  const Batch& batch = delivery.batch;
+  Ledger& ledger = ledger_of(batch.epoch);
+  for (std::size_t k = 0; k < delivery.results.size(); ++k) {
+    const RowResult& result = delivery.results[k];
+    ledger.num_wrapped += delivery.rows_are_wrapped[k];
+    switch (result.state) {
+      case RowState::filler:
+        ++ledger.num_fillers;
+        break;
+      case RowState::loaded:
+        ledger.add_shown(batch.rows[k], row_stride_, batch.ids[k]);
+        break;
+      case RowState::substituted:
+        ledger.add_exception(row_stride_, {batch.rows[k], result.own_id, batch.ids[k]});
+        break;
+      case RowState::masked:
+        ledger.add_exception(row_stride_, {batch.rows[k], result.own_id, {}});
+        break;
+      case RowState::raised:
+        break;  // no such row is delivered
+    }
+  }
+}
+
+Ledger& DeliveryLog::ledger_of(std::uint64_t epoch) {
+  const auto found = std::ranges::find(ledgers_, epoch, &Ledger::epoch);
+  if (found != ledgers_.end()) return *found;
+  if (ledgers_.size() == max_ledgers) ledgers_.pop_front();
+  Ledger& ledger = ledgers_.emplace_back();
+  ledger.epoch = epoch;
+  ledger.num_rows = num_rows_;
+  return ledger;
+}
+
+}  // namespace muster

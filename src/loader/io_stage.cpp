@@ -1,0 +1,187 @@
+#include "loader/io_stage.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace muster {
+
+void ByteGate::acquire(std::uint64_t num_bytes, const std::stop_token& stop) {
+  if (num_bytes > limit_) {
+    throw SourceError("read",
+                      fmt::format("expected a sample that fits into the {} bytes that may be in flight, received "
+                                  "one of {}; raise LoaderOptions::max_bytes_in_flight",
+                                  limit_, num_bytes));
+  }
+  std::unique_lock lock(mutex_);
+  if (!released_.wait(lock, stop, [&] { return num_held_ <= limit_ - num_bytes; }))
+    throw SourceError("read", "stopped");
+  num_held_ += num_bytes;
+}
+
+void ByteGate::add(std::uint64_t num_bytes) {
+  const std::lock_guard lock(mutex_);
+  num_held_ += num_bytes;
+}
+
+void ByteGate::release(std::uint64_t num_bytes) {
+  if (num_bytes == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+    num_held_ -= num_bytes;
+  }
+  released_.notify_all();
+}
+
+std::uint64_t ByteGate::num_held() const {
+  const std::lock_guard lock(mutex_);
+  return num_held_;
+}
+
+bool ByteGate::wait_for_room(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  return released_.wait(lock, stop, [&] { return num_held_ < limit_; });
+}
+
+void ReadBuffer::read(const Source& source, std::uint64_t id, const std::stop_token& stop) noexcept {
+  prepare(stop, true);
+  try {
+    source.read(id, sample, stop);
+    settle(nullptr);
+  } catch (...) {
+    settle(std::current_exception());
+  }
+}
+
+void ReadBuffer::read_async(const Source& source, std::uint64_t id, const std::stop_token& stop,
+                            std::function<void(std::exception_ptr)> done) {
+  prepare(stop, false);
+  source.read_async(id, sample, stop, std::move(done));
+}
+
+void ReadBuffer::drop() noexcept {
+  sample.clear();
+  error = nullptr;
+  gate_.release(std::exchange(num_counted_, 0));
+}
+
+void ReadBuffer::reserve(std::uint64_t num_bytes) {
+  gate_.release(std::exchange(num_counted_, 0));  // never waits with bytes in hand
+  if (may_wait_) {
+    gate_.acquire(num_bytes, stop_);
+  } else {
+    gate_.add(num_bytes);
+  }
+  num_counted_ = num_bytes;
+}
+
+void ReadBuffer::prepare(const std::stop_token& stop, bool may_wait) noexcept {
+  drop();
+  stop_ = stop;
+  may_wait_ = may_wait;
+  sample.budget = this;
+}
+
+/// Counts what was really read: it may be less than was announced, or was not announced at all.
+void ReadBuffer::settle(std::exception_ptr failure) noexcept {
+  error = std::move(failure);
+  sample.budget = nullptr;
+  const std::uint64_t num_bytes = sample.bytes.size();
+  if (num_bytes > num_counted_) {
+    gate_.add(num_bytes - num_counted_);
+  } else {
+    gate_.release(num_counted_ - num_bytes);
+  }
+  num_counted_ = num_bytes;
+}
+
+IoStage::IoStage(std::shared_ptr<const Source> source, int num_threads, std::uint64_t max_bytes_in_flight)
+    : source_(std::move(source)), num_async_reads_(source_->num_async_reads()), gate_(max_bytes_in_flight) {
+  const int num_workers = num_async_reads_ > 0 ? 1 : num_threads;
+  for (int i = 0; i < num_workers; ++i) {
+    threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+  }
+}
+
+IoStage::~IoStage() {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  threads_.clear();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return num_reads_under_way_ == 0; });
+}
+
+void IoStage::submit(const std::shared_ptr<ReadTask>& task, std::int64_t num_reads) {
+  if (num_reads == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({task, num_reads});
+  }
+  changed_.notify_all();
+}
+
+std::unique_ptr<ReadBuffer> IoStage::read(std::uint64_t id, const std::stop_token& stop) {
+  auto buffer = take_buffer();
+  buffer->read(*source_, id, stop);
+  return buffer;
+}
+
+void IoStage::recycle(std::unique_ptr<ReadBuffer> buffer) noexcept {
+  buffer->drop();
+  const std::uint64_t capacity = buffer->sample.bytes.capacity();
+  const std::lock_guard lock(mutex_);
+  if (free_bytes_ + capacity > gate_.limit() || free_.size() == free_.capacity()) return;
+  free_bytes_ += capacity;
+  free_.push_back(std::move(buffer));
+}
+
+std::unique_ptr<ReadBuffer> IoStage::take_buffer() {
+  const std::lock_guard lock(mutex_);
+  if (free_.empty()) {
+    free_.reserve(free_.capacity() + 1);  // so that recycle() need not allocate
+    return std::make_unique<ReadBuffer>(gate_);
+  }
+  auto buffer = std::move(free_.back());
+  free_.pop_back();
+  free_bytes_ -= buffer->sample.bytes.capacity();
+  return buffer;
+}
+
+void IoStage::work(const std::stop_token& stop) {
+  while (true) {
+    std::shared_ptr<ReadTask> task;
+    {
+      std::unique_lock lock(mutex_);
+      const bool may_read = changed_.wait(lock, stop, [&] {
+        return !queue_.empty() && (num_async_reads_ == 0 || num_reads_under_way_ < num_async_reads_);
+      });
+      if (!may_read || stop.stop_requested()) return;
+      Tokens& tokens = queue_.front();
+      task = tokens.task;
+      if (--tokens.num_left == 0) queue_.pop_front();
+    }
+    if (num_async_reads_ > 0 && !gate_.wait_for_room(stop)) return;
+    task->read_one();
+  }
+}
+
+void IoStage::begin_read(std::uint64_t id, const std::stop_token& stop, ReadDone done) {
+  struct Read {
+    std::unique_ptr<ReadBuffer> buffer;
+    ReadDone done;
+  };
+  auto read = std::make_shared<Read>(Read{take_buffer(), std::move(done)});
+  std::function<void(std::exception_ptr)> settle = [this, read](std::exception_ptr failure) {
+    read->buffer->settle(std::move(failure));
+    read->done(std::move(read->buffer));
+    const std::lock_guard lock(mutex_);
+    --num_reads_under_way_;
+    changed_.notify_all();  // under the lock: the destructor may wait for just this
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    ++num_reads_under_way_;
+  }
+  read->buffer->read_async(*source_, id, stop, std::move(settle));
+}
+
+}  // namespace muster

@@ -1,0 +1,132 @@
+// Reading as a stage of its own: threads that only read, ahead of the workers, within a budget of bytes.
+//
+// Only rows whose batch has memory are read, so that whatever holds bytes can be decoded without the consumer's help:
+// waiting for budget always ends.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "muster/source.hpp"
+
+namespace muster {
+
+/// Encoded bytes in flight: counted, and kept below a limit. Thread-safe.
+class ByteGate {
+ public:
+  explicit ByteGate(std::uint64_t limit) : limit_(limit) {}
+
+  /// Waits until `num_bytes` fit. Throws SourceError: they never will, or `stop` was requested.
+  void acquire(std::uint64_t num_bytes, const std::stop_token& stop);
+  /// Counts bytes that are there already.
+  void add(std::uint64_t num_bytes);
+  void release(std::uint64_t num_bytes);
+
+  std::uint64_t limit() const noexcept { return limit_; }
+  std::uint64_t num_held() const;
+  /// Waits until less than the limit is held; false once `stop` was requested.
+  bool wait_for_room(const std::stop_token& stop);
+
+ private:
+  const std::uint64_t limit_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any released_;
+  std::uint64_t num_held_ = 0;
+};
+
+/// A sample on its way from storage to a worker. Its bytes count at the gate from before they are read until drop().
+class ReadBuffer : private ByteBudget {
+ public:
+  explicit ReadBuffer(ByteGate& gate) : gate_(gate) {}
+  ~ReadBuffer() override { drop(); }
+
+  /// Reads sample `id`; what goes wrong is in `error`.
+  void read(const Source& source, std::uint64_t id, const std::stop_token& stop) noexcept;
+  /// Begins to; `done` is called once it has ended, from any thread.
+  void read_async(const Source& source, std::uint64_t id, const std::stop_token& stop,
+                  std::function<void(std::exception_ptr)> done);
+  /// The read has ended, with `failure` if that is not null.
+  void settle(std::exception_ptr failure) noexcept;
+  /// The content is not wanted any more.
+  void drop() noexcept;
+
+  Sample sample;
+  std::exception_ptr error;
+
+ private:
+  void reserve(std::uint64_t num_bytes) override;
+  void prepare(const std::stop_token& stop, bool may_wait) noexcept;
+
+  ByteGate& gate_;
+  std::uint64_t num_counted_ = 0;  // at the gate
+  std::stop_token stop_;
+  bool may_wait_ = true;
+};
+
+/// A read that waits for a thread.
+class ReadTask {
+ public:
+  ReadTask() = default;
+  ReadTask(const ReadTask&) = delete;
+  ReadTask& operator=(const ReadTask&) = delete;
+  virtual ~ReadTask() = default;
+
+  /// Reads one sample, or nothing when there is none left to read. Called by io threads, several at once.
+  virtual void read_one() noexcept = 0;
+};
+
+/// Takes over what was read, or failed to be: on any thread. Must not throw.
+using ReadDone = std::function<void(std::unique_ptr<ReadBuffer>)>;
+
+/// Thread-safe. With a source that reads asynchronously it has one thread, which begins as many reads as the source
+/// wants under way.
+class IoStage {
+ public:
+  IoStage(std::shared_ptr<const Source> source, int num_threads, std::uint64_t max_bytes_in_flight);
+  IoStage(const IoStage&) = delete;
+  IoStage& operator=(const IoStage&) = delete;
+  /// What was submitted and not begun is forgotten; waits for reads in progress.
+  ~IoStage();
+
+  /// Io threads will call task->read_one() `num_reads` times. Throws std::bad_alloc, with nothing submitted.
+  void submit(const std::shared_ptr<ReadTask>& task, std::int64_t num_reads);
+  bool is_async() const noexcept { return num_async_reads_ > 0; }
+  /// For read_one(): reads sample `id`. What goes wrong with it is in the buffer; throws std::bad_alloc.
+  std::unique_ptr<ReadBuffer> read(std::uint64_t id, const std::stop_token& stop);
+  /// The same in the background, where is_async(): `done` is called exactly once, unless this throws std::bad_alloc.
+  void begin_read(std::uint64_t id, const std::stop_token& stop, ReadDone done);
+  /// Takes a buffer back.
+  void recycle(std::unique_ptr<ReadBuffer> buffer) noexcept;
+
+  const ByteGate& gate() const noexcept { return gate_; }
+
+ private:
+  struct Tokens {
+    std::shared_ptr<ReadTask> task;
+    std::int64_t num_left = 0;
+  };
+
+  std::unique_ptr<ReadBuffer> take_buffer();
+  void work(const std::stop_token& stop);
+
+  std::shared_ptr<const Source> source_;
+  const int num_async_reads_;
+  ByteGate gate_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<Tokens> queue_;
+  int num_reads_under_way_ = 0;  // asynchronous ones
+  std::vector<std::unique_ptr<ReadBuffer>> free_;
+  std::uint64_t free_bytes_ = 0;  // capacity of the free buffers
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace muster
