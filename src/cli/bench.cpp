@@ -18,6 +18,7 @@
 
 #include "commands.hpp"
 #include "decode_limit.hpp"
+#include "incident_log.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -131,8 +132,8 @@ struct Measured {
 };
 
 /// One epoch, or its first batches. What its rows show is noted for `limit`.
-void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options, Measured& measured,
-               DecodeLimit& limit) {
+void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options, Measured& measured, DecodeLimit& limit,
+               IncidentLog& log) {
   const std::uint64_t num_batches =
       options.num_batches == 0 ? loader.num_batches() : std::min(options.num_batches, loader.num_batches());
   const std::uint64_t number = epoch - options.epoch;
@@ -157,6 +158,7 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
     num_images += rows;
     progress.advance(rows, batch.incidents.size());
     limit.add(batch);
+    log.add(batch);
     consumer_seconds += seconds_since(received);
     // Leaving before the range has said that it ended keeps the loader from beginning the next epoch already, which
     // would disturb the decode limit and give that epoch a start ahead of the clock.
@@ -177,9 +179,9 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
 }
 
 /// Epochs of the loader and of decoding alone in turn, so that what else the machine does meets both.
-void run_epochs(Loader& loader, const BenchOptions& options, Measured& measured, DecodeLimit& limit) {
+void run_epochs(Loader& loader, const BenchOptions& options, Measured& measured, DecodeLimit& limit, IncidentLog& log) {
   for (std::uint64_t i = 0; i < options.num_epochs; ++i) {
-    run_epoch(loader, options.epoch + i, options, measured, limit);
+    run_epoch(loader, options.epoch + i, options, measured, limit, log);
     const std::optional<double> decoded = limit.run();
     if (decoded) measured.decode_images_per_second.push_back(*decoded);
     if (options.json) continue;
@@ -344,10 +346,12 @@ std::filesystem::path root_of(const std::filesystem::path& dir) {
 }
 
 void bench(const BenchOptions& options) {
-  Loader loader(open_source(options), make_pipeline(options), loader_options(options));
+  Loader loader = make_loader(options);
+  IncidentLog log(options.report);
+  log.add_faults(loader.source());
   DecodeLimit limit(loader, root_of(options.dir));
   Measured measured;
-  run_epochs(loader, options, measured, limit);
+  log_raised(log, options.epoch, [&] { run_epochs(loader, options, measured, limit, log); });
   const StageTimes times = measure_stages(loader, options.epoch);
   print(options.json ? to_line(to_json(options, loader, measured, limit, times))
                      : for_people(loader, measured, limit, times));

@@ -18,5 +18,6 @@ Command add_preview(CLI::App& program);
 Command add_export(CLI::App& program);
 Command add_synth(CLI::App& program);
 Command add_optimize(CLI::App& program);
+Command add_verify(CLI::App& program);
 
 }  // namespace muster::cli

@@ -8,6 +8,8 @@
 #include <csetjmp>
 #include <cstdio>
 #include <memory>
+#include <span>
+#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
@@ -50,14 +52,24 @@ class FileBytes {
     ::close(file);
     return complete && size_ > 0;
   }
-  const unsigned char* data() const { return bytes_.get(); }
-  unsigned long size() const { return static_cast<unsigned long>(size_); }
+  std::span<const unsigned char> bytes() const { return {bytes_.get(), size_}; }
 
  private:
   std::unique_ptr<unsigned char[]> bytes_;
   std::size_t capacity_ = 0;
   std::size_t size_ = 0;
 };
+
+/// False if the sample cannot be read any more.
+bool read(const Source& source, std::uint64_t id, Sample& sample) {
+  try {
+    sample.clear();
+    source.read(id, sample, {});
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
 
 /// libjpeg-turbo as it comes: accurate DCT, fancy upsampling, one decompressor for all files.
 class WindowDecoder {
@@ -76,12 +88,12 @@ class WindowDecoder {
   ~WindowDecoder() { jpeg_destroy_decompress(&info_); }
 
   /// The window's rows, with the two columns on either side that fancy upsampling needs. False for a damaged file.
-  bool decode(const FileBytes& file, const Rect& window) {
+  bool decode(std::span<const unsigned char> bytes, const Rect& window) {
     if (setjmp(jump_) != 0) {  // no object with a destructor lives between here and where libjpeg fails
       jpeg_abort_decompress(&info_);
       return false;
     }
-    jpeg_mem_src(&info_, file.data(), file.size());
+    jpeg_mem_src(&info_, bytes.data(), static_cast<unsigned long>(bytes.size()));
     jpeg_read_header(&info_, TRUE);
     jpeg_start_decompress(&info_);
 
@@ -143,7 +155,10 @@ std::vector<DecodeLimit::Work> DecodeLimit::plan_work() {
   for (const Row& row : rows_) {
     const Header& header = this->header(row.id);
     if (!header.is_jpeg) continue;
-    work.push_back({root_ / loader_.source().name(row.id), as_stored(row.window, header.stored, header.orientation)});
+    std::filesystem::path path = root_ / loader_.source().name(row.id);
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) path.clear();
+    work.push_back({row.id, std::move(path), as_stored(row.window, header.stored, header.orientation)});
   }
   return work;
 }
@@ -154,11 +169,19 @@ std::optional<double> DecodeLimit::run() {
   std::atomic<std::uint64_t> num_decoded = 0;
   const auto decode_all = [&] {
     FileBytes file;
+    Sample sample;  // of what is no file: archives, URLs
     WindowDecoder decoder;
     std::uint64_t count = 0;
     for (std::size_t i = next++; i < work.size(); i = next++) {
-      if (!file.read(work[i].path.c_str())) continue;
-      if (work[i].window.empty() || decoder.decode(file, work[i].window)) ++count;
+      std::span<const unsigned char> bytes;
+      if (work[i].path.empty()) {
+        if (!read(loader_.source(), work[i].id, sample)) continue;
+        bytes = sample.bytes;
+      } else {
+        if (!file.read(work[i].path.c_str())) continue;
+        bytes = file.bytes();
+      }
+      if (work[i].window.empty() || decoder.decode(bytes, work[i].window)) ++count;
     }
     num_decoded += count;
   };

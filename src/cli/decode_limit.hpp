@@ -44,8 +44,9 @@ class DecodeLimit {
     int orientation = 1;
   };
   struct Work {
-    std::filesystem::path path;
-    Rect window;  // of the image as it is stored
+    std::uint64_t id;
+    std::filesystem::path path;  // empty: it is no file, and the source is asked
+    Rect window;                 // of the image as it is stored
   };
 
   const Header& header(std::uint64_t id);

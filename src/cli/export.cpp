@@ -1,15 +1,20 @@
 // muster export DIR -o FILE.npy: batches exactly as the loader delivers them, and what was done to every row.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint.hpp"
 #include "commands.hpp"
+#include "incident_log.hpp"
 #include "npy.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -20,20 +25,29 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::uint64_t all_batches = std::numeric_limits<std::int64_t>::max();
+
 struct ExportOptions : Options {
   std::string output;
   std::string labels;   // empty: not written
   std::string records;  // empty: not written
   std::uint64_t num_batches = 1;
+  std::string state;   // where the run can be resumed from; empty: nowhere
+  std::string ledger;  // empty: not written
   bool json = false;
 };
 
-/// `pattern` with every {} replaced by the batch's number.
-std::string path_of_batch(std::string pattern, std::uint64_t index) {
-  const std::string number = std::to_string(index);
-  for (std::size_t at = pattern.find("{}"); at != std::string::npos; at = pattern.find("{}", at + number.size())) {
-    pattern.replace(at, 2, number);
+void replace_all(std::string& text, std::string_view placeholder, const std::string& value) {
+  for (std::size_t at = text.find(placeholder); at != std::string::npos;
+       at = text.find(placeholder, at + value.size())) {
+    text.replace(at, placeholder.size(), value);
   }
+}
+
+/// `pattern` with every {} replaced by the batch's number, and {epoch} by its epoch's.
+std::string path_of_batch(std::string pattern, const Batch& batch) {
+  replace_all(pattern, "{epoch}", std::to_string(batch.epoch));
+  replace_all(pattern, "{}", std::to_string(batch.index));
   return pattern;
 }
 
@@ -111,32 +125,117 @@ struct Written {
   Shape shape;
 };
 
-std::vector<Written> write_batches(Loader& loader, const ExportOptions& options) {
-  std::optional<OutputFile> records;
-  if (!options.records.empty()) records.emplace(options.records);
-  const std::uint64_t num_batches = std::min(options.num_batches, loader.num_batches());
-  Progress progress("export", num_batches * static_cast<std::uint64_t>(options.batch_size));
-
-  std::vector<Written> written;
-  for (const Batch& batch : loader.epoch(options.epoch)) {
-    Written& entry = written.emplace_back();
-    entry.index = batch.index;
-    entry.shape = batch.images.shape();
-    entry.path = path_of_batch(options.output, batch.index);
-    write_npy(entry.path, batch.images);
-    if (!options.labels.empty()) {
-      entry.labels = path_of_batch(options.labels, batch.index);
-      write_npy(entry.labels, batch.labels);
+/// The record lines: a file that is there as a whole or not at all, or, for a run that can be resumed, one that grows.
+class RecordsFile {
+ public:
+  RecordsFile(const ExportOptions& options, std::uint64_t num_bytes) {
+    if (options.records.empty()) return;
+    if (options.state.empty()) {
+      whole_.emplace(options.records);
+    } else {
+      growing_.emplace(options.records, num_bytes);
     }
-    if (records) {
-      for (std::size_t i = 0; i < batch.rows.size(); ++i) records->write(to_line(record(batch, i, loader)));
-    }
-    progress.advance(batch.rows.size(), batch.incidents.size());
-    if (written.size() == num_batches) break;
   }
-  if (records) records->commit();
-  return written;
-}
+
+  void add(const Batch& batch, const Loader& loader) {
+    if (!whole_ && !growing_) return;
+    for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+      const std::string line = to_line(record(batch, i, loader));
+      if (whole_) whole_->write(line);
+      if (growing_) growing_->write(line);
+    }
+  }
+  void commit() {
+    if (whole_) whole_->commit();
+  }
+  std::uint64_t num_bytes() const noexcept { return growing_ ? growing_->num_bytes() : 0; }
+
+ private:
+  std::optional<OutputFile> whole_;
+  std::optional<GrowingFile> growing_;
+};
+
+/// Everything that a run writes, batch after batch.
+class Exporter {
+ public:
+  Exporter(const ExportOptions& options, Loader& loader)
+      : options_(options),
+        loader_(loader),
+        resumed_(options.state.empty() ? std::nullopt : read_checkpoint(options.state)),
+        records_(options, resumed_ ? resumed_->records_bytes : 0),
+        log_(options.report, resumed_ ? resumed_->report_bytes : 0) {
+    if (!resumed_) log_.add_faults(loader.source());
+  }
+
+  std::vector<Written> run() {
+    std::vector<Written> written;
+    EpochRange batches = resumed_ ? loader_.resume(resumed_->loader) : loader_.epoch(options_.epoch);
+    if (batches.epoch() < options_.epoch) {
+      throw ConfigError("--state",
+                        fmt::format("{} stands in epoch {}, which is not finished; export it with --epoch {}, "
+                                    "or remove the file to begin epoch {}",
+                                    options_.state, batches.epoch(), batches.epoch(), options_.epoch));
+    }
+    if (resumed_ && resumed_->ledger.epoch == options_.epoch) ledger_so_far_ = resumed_->ledger;
+    if (batches.epoch() == options_.epoch) {
+      log_raised(log_, options_.epoch, [&] { write_all(batches, written); });
+    } else {
+      std::fputs(fmt::format("muster: {} says that epoch {} was exported\n", options_.state, options_.epoch).c_str(),
+                 stderr);
+    }
+    records_.commit();
+    if (!options_.ledger.empty()) {
+      OutputFile file(options_.ledger);
+      file.write(ledger(options_.epoch).to_json() + '\n');
+      file.commit();
+    }
+    return written;
+  }
+
+ private:
+  void write_all(EpochRange& batches, std::vector<Written>& written) {
+    const std::uint64_t num_batches = std::min(options_.num_batches, batches.num_batches());
+    Progress progress("export", num_batches * static_cast<std::uint64_t>(options_.batch_size));
+    for (const Batch& batch : batches) {
+      written.push_back(write(batch));
+      progress.advance(batch.rows.size(), batch.incidents.size());
+      if (written.size() == num_batches) break;
+    }
+  }
+
+  Written write(const Batch& batch) {
+    Written entry{.path = path_of_batch(options_.output, batch),
+                  .labels = path_of_batch(options_.labels, batch),
+                  .index = batch.index,
+                  .shape = batch.images.shape()};
+    write_npy(entry.path, batch.images);
+    if (!entry.labels.empty()) write_npy(entry.labels, batch.labels);
+    records_.add(batch, loader_);
+    log_.add(batch);
+    if (!options_.state.empty()) {
+      write_checkpoint(options_.state, {.loader = loader_.state(),
+                                        .ledger = ledger(batch.epoch),
+                                        .records_bytes = records_.num_bytes(),
+                                        .report_bytes = log_.num_bytes()});
+    }
+    return entry;
+  }
+
+  /// Of what was written of an epoch by this run and those before it.
+  Ledger ledger(std::uint64_t epoch) const {
+    if (!ledger_so_far_) return loader_.ledger(epoch);
+    Ledger merged = *ledger_so_far_;
+    merged.merge(loader_.ledger(epoch));
+    return merged;
+  }
+
+  const ExportOptions& options_;
+  Loader& loader_;
+  std::optional<Checkpoint> resumed_;
+  RecordsFile records_;
+  IncidentLog log_;
+  std::optional<Ledger> ledger_so_far_;
+};
 
 Json to_json(const std::vector<Written>& written, const ExportOptions& options, const Loader& loader) {
   const Report report = loader.report();
@@ -175,15 +274,14 @@ std::string for_people(const std::vector<Written>& written, const ExportOptions&
 void export_batches(const ExportOptions& options) {
   expect_placeholder("--output", options.output, options.num_batches);
   expect_placeholder("--labels", options.labels, options.num_batches);
-  const Pipeline pipeline = make_pipeline(options);
-  Loader loader(open_source(options), pipeline, loader_options(options));
-  if (options.num_batches > loader.num_batches()) {
+  Loader loader = make_loader(options);
+  if (options.num_batches > loader.num_batches() && options.num_batches != all_batches) {
     std::fputs(fmt::format("muster: the epoch has {} batches, fewer than the {} asked for\n", loader.num_batches(),
                            options.num_batches)
                    .c_str(),
                stderr);
   }
-  const std::vector<Written> written = write_batches(loader, options);
+  const std::vector<Written> written = Exporter(options, loader).run();
   const Report report = loader.report();
   if (!report.incidents.empty()) std::fputs((report.to_string() + '\n').c_str(), stderr);
   print(options.json ? to_line(to_json(written, options, loader)) : for_people(written, options, loader));
@@ -196,14 +294,26 @@ Command add_export(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "export", "The first batch of an epoch as .npy, exactly as the loader delivers it; or the first K.");
   add_options(*parser, *options);
-  parser->add_option("-o,--output", options->output, "where to; {} stands for the batch's number")
+  parser
+      ->add_option("-o,--output", options->output,
+                   "where to; {} stands for the batch's number, {epoch} for its epoch's")
       ->option_text("FILE.npy")
       ->required();
-  parser->add_option("--batches", options->num_batches, "batches to write; more than one need {} in FILE [1]")
-      ->option_text("K")
+  parser
+      ->add_option("--batches", options->num_batches,
+                   "batches to write, or all up to the end of the epoch; more than one need {} in FILE [1]")
+      ->option_text("K|all")
+      ->transform([](std::string text) { return text == "all" ? std::to_string(all_batches) : text; })
       ->check(CLI::PositiveNumber);
   parser->add_option("--labels", options->labels, "write the labels, too (int64)")->option_text("FILE.npy");
   parser->add_option("--records", options->records, "one JSON line per row: what it shows")->option_text("FILE");
+  parser
+      ->add_option("--state", options->state,
+                   "written after every batch; where FILE is there already, the epoch goes on behind the last one")
+      ->option_text("FILE");
+  parser
+      ->add_option("--ledger", options->ledger, "write what was delivered of the epoch, for merging with other ranks'")
+      ->option_text("FILE");
   add_json_flag(*parser, options->json);
   return {parser, [options] { export_batches(*options); }};
 }

@@ -13,7 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "incident_log.hpp"
 #include "muster/decode.hpp"
+#include "muster/files.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -339,11 +341,15 @@ Json to_json(const std::string& dir, const Summary& summary, const Loader& loade
 }
 
 void inspect(const InspectOptions& options) {
-  const Pipeline pipeline = make_pipeline(options);
-  const std::shared_ptr<const Source> source = open_source(options);
-  const LoaderOptions loading = loader_options(options);
-  const Loader loader(source, pipeline, loading);
-  const Summary summary = summarise(*source, probe_all(*source, pipeline, loading.limits, num_threads(options)));
+  const Loader loader = make_loader(options);
+  const Source& source = loader.source();
+  IncidentLog log(options.report);
+  log.add_faults(source);
+  const Summary summary =
+      summarise(source, probe_all(source, loader.pipeline(), loader.options().limits, num_threads(options)));
+  for (const Failure& failure : summary.failures) {
+    log.add({.sample_id = failure.id, .path = failure.path, .message = failure.error, .stage = "probe"});
+  }
   if (options.json) {
     print(to_line(to_json(options.dir, summary, loader)));
   } else {

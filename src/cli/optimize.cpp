@@ -24,8 +24,8 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "muster/files.hpp"
 #include "muster/optimize.hpp"
-#include "muster/source.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"

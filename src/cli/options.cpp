@@ -1,7 +1,6 @@
 #include "options.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <limits>
@@ -11,6 +10,9 @@
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "incident_log.hpp"
+#include "muster/files.hpp"
 
 namespace muster::cli {
 namespace {
@@ -46,10 +48,26 @@ std::optional<Shard> parse_shard(std::string_view text) {
   return shard;
 }
 
-bool is_list(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-  return extension == ".csv";
+/// "20" rows, or "0.5%" of them.
+std::optional<ErrorBudget> parse_budget(std::string_view text) {
+  if (text.empty()) return ErrorBudget{};
+  const char* const end = text.data() + text.size();
+  if (!text.ends_with('%')) {
+    std::uint64_t count = 0;
+    const auto [rest, error] = std::from_chars(text.data(), end, count);
+    if (error != std::errc{} || rest != end) return std::nullopt;
+    return ErrorBudget{.count = count, .share = {}};
+  }
+  double percent = 0;
+  const auto [rest, error] = std::from_chars(text.data(), end - 1, percent);
+  if (error != std::errc{} || rest != end - 1 || !(percent >= 0 && percent <= 100)) return std::nullopt;
+  return ErrorBudget{.count = {}, .share = percent / 100};
+}
+
+/// Batches filled ahead: twice as many rows as io threads, so that none of them idles.
+int prefetch_of(const Options& options) {
+  if (options.prefetch != 0 || options.batch_size < 1) return options.prefetch == 0 ? 2 : options.prefetch;
+  return std::max(2, static_cast<int>(2 * options.io_threads / options.batch_size));
 }
 
 std::string read_text(const std::string& path) {
@@ -70,9 +88,7 @@ Integrity integrity_from_name(std::string_view name) {
 }  // namespace
 
 void add_options(CLI::App& parser, Options& options) {
-  parser.add_option("DIR", options.dir, "image folder (DIR/class/image.jpg), or a list (path,label) ending in .csv")
-      ->required()
-      ->option_text(" ");
+  add_source_options(parser, options);
 
   const auto preset = add_choice(parser, "--preset", options.preset, Pipeline::preset_names(),
                                  fmt::format("pipeline by name [{}]", options.preset))
@@ -125,23 +141,39 @@ void add_options(CLI::App& parser, Options& options) {
       ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()).description(""))
       ->group(batches_group);
 
+  parser
+      .add_option("--max-errors", options.max_errors,
+                  "with mask or substitute: stop an epoch when more rows fail than N, or P% of them [any number]")
+      ->option_text("N|P%")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return !text.empty() && parse_budget(text) ? std::string{} : "expected a number or a percentage, received " + text;
+          },
+          ""))
+      ->group(batches_group);
+  parser.add_option("--exclude", options.exclude, "leave out the samples of these JSON lines, as --report writes them")
+      ->option_text("FILE")
+      ->group(batches_group);
+  parser
+      .add_flag("--exactly-once", options.exactly_once,
+                "refuse what could show a sample twice or not at all; for evaluation")
+      ->group(batches_group);
+  parser.add_option("--report", options.report, "write every row that fails as a JSON line")
+      ->option_text("FILE")
+      ->group(batches_group);
+
   parser.add_option("--threads", options.threads, "workers [0: one per core]")->option_text("N")->group(speed_group);
-  parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2]")->option_text("N")->group(speed_group);
+  parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2]")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber.description(""))
+      ->group(speed_group);
+  parser.add_option("--io-threads", options.io_threads, "threads that only read, for slow storage [0: workers read]")
+      ->option_text("N")
+      ->group(speed_group);
 }
 
 void add_json_flag(CLI::App& parser, bool& json) {
   parser.add_flag("--json", json, "print the result as one JSON object");
-}
-
-std::shared_ptr<const Source> open_source(const Options& options) {
-  std::shared_ptr<const Source> source;
-  if (is_list(options.dir)) {
-    source = std::make_shared<CsvList>(options.dir);
-  } else {
-    source = std::make_shared<ImageFolder>(options.dir);
-  }
-  if (source->size() == 0) throw SourceError("open", fmt::format("{} holds no samples", options.dir));
-  return source;
 }
 
 Pipeline make_pipeline(const Options& options) {
@@ -154,7 +186,7 @@ Pipeline make_pipeline(const Options& options) {
   return decode == pipeline.decode_options() ? pipeline : Pipeline(pipeline.stages(), decode);
 }
 
-LoaderOptions loader_options(const Options& options) {
+LoaderOptions loader_options(const Options& options, const Source& source) {
   LoaderOptions result;
   result.batch_size = options.batch_size;
   result.shuffle = options.shuffle;
@@ -162,13 +194,23 @@ LoaderOptions loader_options(const Options& options) {
   result.last_batch = last_batch_from_name(options.last_batch);
   result.on_error = on_error_from_name(options.on_error);
   result.num_threads = options.threads;
-  result.prefetch = options.prefetch;
+  result.prefetch = prefetch_of(options);
+  result.num_io_threads = options.io_threads;
   if (!options.dtype.empty()) result.dtype = dtype_from_name(options.dtype);
   result.layout = layout_from_name(options.layout);
   result.shard = parse_shard(options.shard).value();
   result.limits.max_pixels = options.max_pixels;
   result.integrity = integrity_from_name(options.integrity);
+  result.exactly_once = options.exactly_once;
+  result.error_budget = parse_budget(options.max_errors).value();
+  if (!options.exclude.empty()) result.exclude = read_exclusions(options.exclude, source);
   return result;
+}
+
+Loader make_loader(const Options& options) {
+  const Pipeline pipeline = make_pipeline(options);  // refused before anything is listed
+  const std::shared_ptr<const Source> source = open_source(options);
+  return {source, pipeline, loader_options(options, *source)};
 }
 
 int num_threads(const Options& options) {

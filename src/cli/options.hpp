@@ -8,12 +8,11 @@
 #include <CLI/CLI.hpp>
 
 #include "muster/loader.hpp"
+#include "open_source.hpp"
 
 namespace muster::cli {
 
-struct Options {
-  std::string dir;
-
+struct Options : SourceOptions {
   std::string preset = "imagenet-train";
   std::string pipeline_file;  // instead of `preset`
   std::string color;          // empty: as the pipeline says
@@ -31,9 +30,14 @@ struct Options {
   std::string shard = "0/1";
   std::string integrity = "window";
   std::int64_t max_pixels = DecodeLimits{}.max_pixels;
+  std::string exclude;  // a file of ids to leave out; empty: none
+  bool exactly_once = false;
+  std::string max_errors;  // "N" or "P%"; empty: any number
+  std::string report;      // where incidents go; empty: nowhere
 
   int threads = 0;
-  int prefetch = 2;
+  int prefetch = 0;  // 0: 2, or as many as the io threads need
+  int io_threads = 0;
 };
 
 /// Adds DIR and all of the options above.
@@ -41,12 +45,12 @@ void add_options(CLI::App& parser, Options& options);
 /// Adds `--json`.
 void add_json_flag(CLI::App& parser, bool& json);
 
-/// An image folder, or the list if DIR ends in .csv. Throws SourceError; also when there is no sample in it.
-std::shared_ptr<const Source> open_source(const Options& options);
 /// Throws ConfigError.
 Pipeline make_pipeline(const Options& options);
 /// Throws ConfigError.
-LoaderOptions loader_options(const Options& options);
+LoaderOptions loader_options(const Options& options, const Source& source);
+/// All of it together.
+Loader make_loader(const Options& options);
 
 /// `threads`, or one per core where that is 0.
 int num_threads(const Options& options);

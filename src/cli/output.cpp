@@ -5,12 +5,31 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace muster::cli {
+namespace {
+
+/// False, with errno set, if not all could be written.
+bool write_all(int file, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
+  throw std::system_error(errno, std::generic_category(), fmt::format("cannot write {}", path.string()));
+}
+
+}  // namespace
 
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
@@ -39,12 +58,7 @@ OutputFile::~OutputFile() {
 void OutputFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
 void OutputFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail();
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  if (!write_all(file_, bytes)) fail();
 }
 
 void OutputFile::commit() {
@@ -60,8 +74,27 @@ void OutputFile::commit() {
   }
 }
 
-void OutputFile::fail() const {
-  throw std::system_error(errno, std::generic_category(), fmt::format("cannot write {}", path_.string()));
+void OutputFile::fail() const { fail_to_write(path_); }
+
+GrowingFile::GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes)
+    : path_(path), num_bytes_(num_bytes) {
+  file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (file_ < 0) fail_to_write(path_);
+  const auto length = static_cast<off_t>(num_bytes);
+  struct stat status {};
+  if (fstat(file_, &status) == 0 && !S_ISREG(status.st_mode)) return;
+  if (ftruncate(file_, length) == 0 && lseek(file_, length, SEEK_SET) == length) return;
+  const int cause = errno;
+  close(file_);
+  errno = cause;
+  fail_to_write(path_);
+}
+
+GrowingFile::~GrowingFile() { close(file_); }
+
+void GrowingFile::write(std::string_view text) {
+  if (!write_all(file_, std::as_bytes(std::span(text)))) fail_to_write(path_);
+  num_bytes_ += text.size();
 }
 
 }  // namespace muster::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -40,6 +41,26 @@ class OutputFile {
   std::filesystem::path path_;
   std::filesystem::path written_path_;
   int file_ = -1;
+};
+
+/// A file that grows while a command runs, so that what was written survives the command's end, however it comes.
+/// Errors are std::system_error and name the path.
+class GrowingFile {
+ public:
+  /// Keeps the first `num_bytes` of a file that is there, and forgets the rest. What is no regular file (a device, a
+  /// pipe) is only written to.
+  explicit GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes = 0);
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+  ~GrowingFile();
+
+  void write(std::string_view text);
+  std::uint64_t num_bytes() const noexcept { return num_bytes_; }
+
+ private:
+  std::filesystem::path path_;
+  int file_ = -1;
+  std::uint64_t num_bytes_;
 };
 
 }  // namespace muster::cli

@@ -18,8 +18,7 @@ struct SheetOptions : Options {
 };
 
 void preview(const SheetOptions& options) {
-  const Pipeline pipeline = make_pipeline(options);
-  const Loader loader(open_source(options), pipeline, loader_options(options));
+  const Loader loader = make_loader(options);
   PreviewOptions sheet_options = options.sheet;
   sheet_options.first_epoch = options.epoch;
   const Image sheet = contact_sheet(loader, sheet_options);

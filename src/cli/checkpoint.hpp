@@ -1,0 +1,25 @@
+// --state FILE: where a run stands, written after every batch, so that the next run of the same command goes on there.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "muster/loader.hpp"
+
+namespace muster::cli {
+
+/// What the file holds: every batch before it was consumed; what was written after it is to be replaced.
+struct Checkpoint {
+  std::string loader;               // Loader::state()
+  Ledger ledger;                    // of the epoch so far
+  std::uint64_t records_bytes = 0;  // how much of the other files belongs to it
+  std::uint64_t report_bytes = 0;
+};
+
+/// Nothing if there is no such file. Throws ConfigError if it holds something else.
+std::optional<Checkpoint> read_checkpoint(const std::string& path);
+/// The file is replaced as a whole, or not at all.
+void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
+
+}  // namespace muster::cli

@@ -1,0 +1,110 @@
+#include "open_source.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "muster/files.hpp"
+#include "muster/tar.hpp"
+
+namespace muster::cli {
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+/// The file name of a path or URL, in lower case, without what follows '?' or '#' in a URL.
+std::string file_name(std::string_view dir) {
+  const std::string text = lower(dir);
+  const bool url = text.starts_with("http://") || text.starts_with("https://");
+  const std::string path = url ? text.substr(0, text.find_first_of("?#")) : text;
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+bool is_tar(std::string_view name) {
+  constexpr std::string_view endings[] = {".tar",  ".tgz",     ".tbz2",   ".txz",    ".tar.gz",
+                                          ".tzst", ".tar.bz2", ".tar.xz", ".tar.zst"};
+  return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+void expect_folder_only(const SourceOptions& options, std::string_view what) {
+  if (options.index.empty()) return;
+  throw ConfigError("--index", fmt::format("expected an image folder as DIR, received {}; an archive's index is kept "
+                                           "beside it by --keep-index",
+                                           what));
+}
+
+std::shared_ptr<const Source> open_listing(const SourceOptions& options) {
+  const std::string name = file_name(options.dir);
+  if (is_tar(name)) {
+    expect_folder_only(options, "a tar archive");
+    return std::make_shared<TarSource>(shard_paths(options.dir), TarOptions{.keep_index = options.keep_index,
+                                                                            .shuffle_buffer = options.shuffle_buffer});
+  }
+  if (options.keep_index) {
+    throw ConfigError("--keep-index",
+                      fmt::format("expected a tar archive as DIR, received {}; a folder's listing is kept "
+                                  "by --index FILE",
+                                  options.dir));
+  }
+  if (name.ends_with(".csv")) {
+    expect_folder_only(options, "a list");
+    return std::make_shared<CsvList>(options.dir, CsvListOptions{.allow_outside = options.allow_outside});
+  }
+  return std::make_shared<ImageFolder>(options.dir, ImageFolderOptions{.index = options.index});
+}
+
+/// What could not be listed, for people: the first few.
+void tell_faults(const Source& source) {
+  constexpr std::size_t num_shown = 5;
+  const std::vector<ListingFault> faults = source.faults();
+  for (std::size_t i = 0; i < std::min(faults.size(), num_shown); ++i) {
+    const std::string place = faults[i].byte_offset ? fmt::format(" at byte {}", *faults[i].byte_offset) : "";
+    std::fputs(fmt::format("muster: left out: {}{}: {}\n", faults[i].path, place, faults[i].message).c_str(), stderr);
+  }
+  if (faults.size() > num_shown) {
+    std::fputs(fmt::format("muster: and {} more left out\n", faults.size() - num_shown).c_str(), stderr);
+  }
+}
+
+}  // namespace
+
+void add_source_options(CLI::App& parser, SourceOptions& options) {
+  constexpr const char* group = "Where samples come from";
+  parser
+      .add_option("DIR", options.dir,
+                  "image folder (DIR/class/image.jpg), list (path,label) ending in .csv, or tar archives "
+                  "(shard.tar, or \"shard-{000..146}.tar\"); lists and archives may be http or https URLs")
+      ->required()
+      ->option_text(" ");
+  parser.add_option("--index", options.index, "keep a folder's listing in FILE, and use it while it is current")
+      ->option_text("FILE")
+      ->group(group);
+  parser.add_flag("--keep-index", options.keep_index, "keep an archive's index beside it")->group(group);
+  parser
+      .add_option("--shuffle-buffer", options.shuffle_buffer,
+                  "of compressed archives, which are read in sequence: samples to shuffle among [1000]")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber.description(""))
+      ->group(group);
+  parser
+      .add_flag("--allow-outside", options.allow_outside,
+                "let a list name files outside its folder, and URLs of other places")
+      ->group(group);
+}
+
+std::shared_ptr<const Source> open_source(const SourceOptions& options) {
+  const std::shared_ptr<const Source> source = open_listing(options);
+  tell_faults(*source);
+  if (source->size() == 0) throw SourceError("open", fmt::format("{} holds no samples", options.dir));
+  return source;
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,201 @@
+// Failures, archives, indexes and verification, as the program shows them.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "jpeg.hpp"
+#include "muster/muster.hpp"
+#include "program.hpp"
+#include "support.hpp"
+
+namespace muster::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+/// Twelve images in two classes; numbers 3 and 8 of the listing are damaged if wanted.
+fs::path made_data(const fs::path& root, bool damaged = false) {
+  const fs::path data = root / "data";
+  for (std::uint32_t i = 0; i < 12; ++i) {
+    const fs::path path = data / (i < 6 ? "cat" : "dog") / fmt::format("{:02}.png", i);
+    fs::create_directories(path.parent_path());
+    write_png(path, noise_image({20 + i, 30 - i}, 3, i + 1).view());
+    if (damaged && (i == 3 || i == 8)) write_file(path, "no image");
+  }
+  return data;
+}
+
+fs::path made_pipeline(const fs::path& root) {
+  const fs::path path = root / "pipeline.json";
+  write_file(path, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}},{"RandomHorizontalFlip":{}}]})");
+  return path;
+}
+
+std::vector<json> lines_of(const fs::path& path) {
+  std::vector<json> lines;
+  std::istringstream text(text_of(path));
+  for (std::string line; std::getline(text, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("cli: --report names every row that failed, and --exclude takes it back") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path pipeline = made_pipeline(root.path());
+  const fs::path report = root.path() / "report.jsonl";
+  const std::vector<std::string> common = {"export",       data, "--pipeline", pipeline, "-o", root.path() / "x.npy",
+                                           "--batch-size", "12"};
+  auto words = common;
+  words.insert(words.end(), {"--on-error", "mask", "--report", report});
+  REQUIRE(run(words).status == 0);
+  const std::vector<json> lines = lines_of(report);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["path"] == "cat/03.png");
+  CHECK(lines[0]["id"] == 3);
+  CHECK(lines[0]["row"] == 3);
+  CHECK(lines[0]["stage"] == "decode");
+  CHECK(lines[0]["outcome"] == "masked");
+  CHECK(lines[1]["id"] == 8);
+
+  words = common;
+  words.insert(words.end(), {"--exclude", report, "--records", root.path() / "records.jsonl"});
+  REQUIRE(run(words).status == 0);
+  std::set<std::uint64_t> ids;
+  for (const json& line : lines_of(root.path() / "records.jsonl")) ids.insert(line["id"].get<std::uint64_t>());
+  CHECK(ids == std::set<std::uint64_t>{0, 1, 2, 4, 5, 6, 7, 9, 10, 11});
+
+  fs::remove(data / "cat" / "00.png");  // every number below shifts by one
+  const Result shifted = run(words);
+  CHECK(shifted.status == 2);
+  CHECK(says(shifted.err, "--exclude"));
+}
+
+TEST_CASE("cli: --report also has the row that ended the run") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path report = root.path() / "report.jsonl";
+  const Result result = run({"export", data, "--pipeline", made_pipeline(root.path()), "-o", root.path() / "x.npy",
+                             "--batch-size", "12", "--report", report});
+  CHECK(result.status == 1);
+  const std::vector<json> lines = lines_of(report);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0]["outcome"] == "raised");
+  CHECK(lines[0]["path"] == "cat/03.png");
+}
+
+TEST_CASE("cli: --max-errors stops an epoch beyond a number or a percentage") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path pipeline = made_pipeline(root.path());
+  const auto status = [&](const std::string& max_errors) {
+    return run({"export", data, "--pipeline", pipeline, "-o", root.path() / "x.npy", "--batch-size", "12", "--on-error",
+                "mask", "--max-errors", max_errors});
+  };
+  CHECK(status("2").status == 0);
+  CHECK(status("1").status == 1);
+  CHECK(says(status("1").err, "error_budget"));
+  CHECK(status("17%").status == 0);
+  CHECK(status("16%").status == 1);
+  for (const char* wrong : {"", "x", "-1", "101%", "%", "3 %"}) CHECK(status(wrong).status == 2);
+}
+
+TEST_CASE("cli: --exactly-once refuses policies that could break it") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const Result result = run({"export", data, "-o", root.path() / "x.npy", "--exactly-once", "--last-batch", "wrap"});
+  CHECK(result.status == 2);
+  CHECK(says(result.err, "exactly_once"));
+}
+
+TEST_CASE("cli: io threads and tar archives change no byte") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const fs::path pipeline = made_pipeline(root.path());
+  const fs::path tar = root.path() / "shard-00.tar";
+  REQUIRE(run_shell(fmt::format("tar -C {} --sort=name -cf {} cat dog", quoted(data), quoted(tar))).status == 0);
+  REQUIRE(run_shell(fmt::format("gzip -k {}", quoted(tar))).status == 0);
+  const auto bytes = [&](const std::string& dir, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"export",       dir, "--pipeline", pipeline, "-o", root.path() / "x.npy",
+                                      "--batch-size", "12"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = run(words);
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    return text_of(root.path() / "x.npy");
+  };
+  const std::string expected = bytes(data, {});
+  CHECK(bytes(data, {"--io-threads", "4"}) == expected);
+  CHECK(bytes(tar, {}) == expected);
+  CHECK(bytes(tar, {"--keep-index"}) == expected);
+  CHECK(fs::exists(root.path() / "shard-00.tar.index"));
+  CHECK(bytes(tar, {"--keep-index", "--io-threads", "2"}) == expected);
+  CHECK(bytes(root.path() / "shard-{00..00}.tar", {}) == expected);
+  CHECK(bytes(tar.string() + ".gz", {}) == expected);
+}
+
+TEST_CASE("cli: --index keeps a folder's listing, and notices a new file") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const fs::path index = root.path() / "listing.index";
+  const auto images = [&] {
+    const Result result = run({"inspect", data, "--index", index, "--json"});
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    return json::parse(result.out)["images"].get<int>();
+  };
+  CHECK(images() == 12);
+  CHECK(fs::exists(index));
+  CHECK(images() == 12);
+  write_png(data / "dog" / "new.png", noise_image({9, 9}, 3, 77).view());
+  CHECK(images() == 13);
+  CHECK(run({"inspect", root.path() / "none.tar", "--index", index}).status == 2);
+  CHECK(run({"inspect", data, "--keep-index"}).status == 2);
+}
+
+TEST_CASE("cli: verify passes sound data and names what is damaged") {
+  const TempDir root;
+  const fs::path pipeline = made_pipeline(root.path());
+  const fs::path data = made_data(root.path());
+  Result result = run({"verify", data, "--pipeline", pipeline, "--batch-size", "5", "--json"});
+  CHECK(result.status == 0);
+  json found = json::parse(result.out);
+  CHECK(found["sound"] == true);
+  CHECK(found["samples"] == 12);
+  CHECK(found["batches_compared"] == 3);
+
+  // Damage below everything that the pipeline shows: only decoding as a whole finds it.
+  std::vector<std::uint8_t> jpeg = write_jpeg(picture({64, 64}, 3, 5), {});
+  jpeg.resize(jpeg.size() * 3 / 4);
+  jpeg.insert(jpeg.end(), {0xff, 0xd9});
+  write_file(data / "dog" / "08.jpg", jpeg);
+  const fs::path report = root.path() / "report.jsonl";
+  result = run({"verify", data, "--pipeline", pipeline, "--report", report});
+  CHECK(result.status == 1);
+  CHECK(says(result.out, "dog/08.jpg"));
+  CHECK(says(result.out, "identical"));
+  REQUIRE(lines_of(report).size() == 1);
+  CHECK(run({"verify", data, "--pipeline", pipeline, "--exclude", report}).status == 0);
+}
+
+TEST_CASE("shard paths: braces are ranges with the digits of their first number") {
+  CHECK(shard_paths("a.tar") == std::vector<std::string>{"a.tar"});
+  CHECK(shard_paths("a-{08..11}.tar") == std::vector<std::string>{"a-08.tar", "a-09.tar", "a-10.tar", "a-11.tar"});
+  CHECK(shard_paths("{9..10}") == std::vector<std::string>{"9", "10"});
+  CHECK(shard_paths("{0..1}/{5..6}") == std::vector<std::string>{"0/5", "0/6", "1/5", "1/6"});
+  for (const char* wrong : {"{", "{}", "{1}", "{a..b}", "{2..1}", "{0..1", "{0..9999999}", "{1..-2}"}) {
+    CHECK_THROWS_AS(shard_paths(wrong), ConfigError);
+  }
+}
+
+}  // namespace muster::test
