@@ -124,6 +124,33 @@ def check_log(text):
     return faults
 
 
+def check_program(muster, url, root, work):
+    """The program reads lists and archives behind URLs as it reads the folder: the same bytes, failures of the server
+    included."""
+    environment = os.environ | {"no_proxy": "127.0.0.1"}
+
+    def export(source, *more):
+        words = [muster, "export", source, "--preset", "imagenet-eval", "--batch-size", str(NUM_IMAGES), "-o",
+                 work / "batch.npy", *more]
+        run = subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return (work / "batch.npy").read_bytes() if run.returncode == 0 else run.stderr
+
+    expected = export(root)
+    faults = []
+    for source in ("data/list.csv", "data/all.tar", "sometimes-busy/list.csv", "sometimes-busy/all.tar", "moved/all.tar",
+                   "stall/list.csv", "cut/list.csv", "data/part-{0..1}.tar"):
+        for io_threads in ("0", "16"):
+            found = export(f"{url}/{source}", "--io-threads", io_threads)
+            if found != expected:
+                faults.append(f"{source} with {io_threads} io threads: {found if isinstance(found, str) else 'differs'}")
+    print(f"program: {2 * 8} exports by URL compared with the folder's")
+    for source, message in (("no-ranges/all.tar", "range"), ("private/all.tar", "403"), ("data/none.csv", "404")):
+        found = export(f"{url}/{source}")
+        if not isinstance(found, str) or message not in found:
+            faults.append(f"{source}: expected an error that says {message}, received {found[:200]!r}")
+    return faults
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("nginx", "openssl", "muster", "tests", "work-dir"):
@@ -139,6 +166,9 @@ def main():
     images = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     for name, query in (("list.csv", ""), ("once.csv", "?once")):
         (root / name).write_text("".join(f"{image}{query},{image.split('/')[0]}\n" for image in images))
+    half = len(images) // 2
+    for name, members in (("all", images), ("part-0", images[:half]), ("part-1", images[half:])):
+        subprocess.run(["tar", "-C", root, "-cf", root / f"{name}.tar", *members], check=True)
     (root / "all.bin").write_bytes(b"".join((root / image).read_bytes() for image in images))
     subprocess.run([arguments.openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
                     "/CN=127.0.0.1", "-keyout", work / "key.pem", "-out", work / "certificate.pem"], check=True,
@@ -156,10 +186,11 @@ def main():
                                     "MUSTER_TEST_TLS_URL": f"https://127.0.0.1:{tls_port}",
                                     "MUSTER_TEST_ROOT": str(root), "no_proxy": "127.0.0.1"}
         status = subprocess.run([arguments.tests, "--no-colors"], env=environment).returncode
+        faults = check_log((work / "access.log").read_text()) if status == 0 else ["a test failed"]
+        faults += check_program(arguments.muster, f"http://127.0.0.1:{port}", root, work)
     finally:
         nginx.terminate()
         nginx.wait()
-    faults = check_log((work / "access.log").read_text()) if status == 0 else ["a test failed"]
     for fault in faults:
         print(f"check_nginx: {fault}", file=sys.stderr)
     if faults:
