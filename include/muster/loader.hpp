@@ -25,6 +25,7 @@
 #include "muster/report.hpp"
 #include "muster/source.hpp"
 #include "muster/spec.hpp"
+#include "muster/stats.hpp"
 
 namespace muster {
 
@@ -63,6 +64,8 @@ struct LoaderOptions {
   /// With io threads: encoded bytes that are read, or being read, and not yet decoded, are never more than this. A
   /// longer sample is an error of the sample.
   std::int64_t max_bytes_in_flight = std::int64_t{256} << 20;
+  /// Receives what every thread does when (ChromeTrace writes it for Perfetto); default: nobody.
+  std::shared_ptr<SpanSink> spans = {};
 };
 
 class Loader;
@@ -166,6 +169,8 @@ class Loader {
 
   /// What was delivered so far by all epochs.
   Report report() const;
+  /// Where the time went so far, and what bounds the run.
+  LoaderStats stats() const;
   /// What was delivered of one epoch, by this loader. Kept for the last 64 epochs; an empty one for others.
   Ledger ledger(std::uint64_t epoch) const;
 

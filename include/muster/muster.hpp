@@ -1,6 +1,6 @@
 // muster: images in, batches of one proved shape out.
 //
-// Headers from the outside in: loader, preview, batch, pipeline, stage, transform, geometry, optimize, decode, ledger,
+// Headers from the outside in: loader, preview, batch, stats, pipeline, stage, transform, geometry, optimize, decode, ledger,
 // order, tar, files, http, source, report, spec, image, tensor, random, error. Each is the manual of its part.
 #pragma once
 
@@ -22,6 +22,7 @@
 #include "muster/source.hpp"
 #include "muster/spec.hpp"
 #include "muster/stage.hpp"
+#include "muster/stats.hpp"
 #include "muster/tar.hpp"
 #include "muster/tensor.hpp"
 #include "muster/transform.hpp"

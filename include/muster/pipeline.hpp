@@ -7,6 +7,7 @@
 // one request: decode this window, resample it once, write it mirrored and padded.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -156,6 +157,13 @@ class Renderer {
     std::uint64_t num_materialised = 0;
   };
   Counts counts() const noexcept;
+
+  /// Parts of the time that the last run() took; the rest is resampling and writing.
+  struct Times {
+    std::chrono::steady_clock::duration decode{};  // encoded bytes to the window's pixels
+    std::chrono::steady_clock::duration pixel{};   // pixel stages and the user's own
+  };
+  Times times() const noexcept;
 
  private:
   struct Impl;

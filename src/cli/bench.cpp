@@ -245,6 +245,23 @@ std::vector<std::int64_t> dimensions(const Shape& shape) { return {shape.begin()
 
 Json optional_number(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
 
+/// What the loader itself saw, all threads together.
+Json to_json(const LoaderStats& stats) {
+  Json seconds = Json::object();
+  for (std::size_t i = 0; i < num_work_steps; ++i) {
+    seconds[std::string(name(static_cast<WorkStep>(i)))] = stats.step_seconds[i];
+  }
+  return {{"seconds", std::move(seconds)},
+          {"consumer_wait_seconds", stats.consumer_wait_seconds},
+          {"consumer_work_seconds", stats.consumer_work_seconds},
+          {"worker_wait_seconds", stats.worker_wait_seconds},
+          {"samples", stats.num_samples},
+          {"errors", stats.num_errors},
+          {"waits", stats.num_waits},
+          {"mean_queue_depth", stats.mean_queue_depth},
+          {"max_bytes_in_flight", stats.max_bytes_in_flight}};
+}
+
 Json to_json(const BenchOptions& options, const Loader& loader, const Measured& measured, const DecodeLimit& limit,
              const StageTimes& times) {
   const Report report = loader.report();
@@ -268,6 +285,7 @@ Json to_json(const BenchOptions& options, const Loader& loader, const Measured& 
             {"write", 1e3 * times.write},
             {"wait", 1e3 * measured.wait(loader.num_threads())}}},
           {"stages_images", times.num_images},
+          {"loader", to_json(loader.stats())},
           {"consumer_wait_ms", 1e3 * measured.consumer_wait()},
           {"cpu_seconds", measured.cpu_seconds},
           {"epochs", options.num_epochs},
@@ -352,6 +370,7 @@ void bench(const BenchOptions& options) {
   DecodeLimit limit(loader, root_of(options.dir));
   Measured measured;
   log_raised(log, options.epoch, [&] { run_epochs(loader, options, measured, limit, log); });
+  finish_trace(loader);
   const StageTimes times = measure_stages(loader, options.epoch);
   print(options.json ? to_line(to_json(options, loader, measured, limit, times))
                      : for_people(loader, measured, limit, times));

@@ -282,6 +282,7 @@ void export_batches(const ExportOptions& options) {
                stderr);
   }
   const std::vector<Written> written = Exporter(options, loader).run();
+  finish_trace(loader);
   const Report report = loader.report();
   if (!report.incidents.empty()) std::fputs((report.to_string() + '\n').c_str(), stderr);
   print(options.json ? to_line(to_json(written, options, loader)) : for_people(written, options, loader));

@@ -147,7 +147,8 @@ void add_options(CLI::App& parser, Options& options) {
       ->option_text("N|P%")
       ->check(CLI::Validator(
           [](std::string& text) {
-            return !text.empty() && parse_budget(text) ? std::string{} : "expected a number or a percentage, received " + text;
+            return !text.empty() && parse_budget(text) ? std::string{}
+                                                       : "expected a number or a percentage, received " + text;
           },
           ""))
       ->group(batches_group);
@@ -169,6 +170,9 @@ void add_options(CLI::App& parser, Options& options) {
       ->group(speed_group);
   parser.add_option("--io-threads", options.io_threads, "threads that only read, for slow storage [0: workers read]")
       ->option_text("N")
+      ->group(speed_group);
+  parser.add_option("--trace", options.trace, "write what every thread did when, for Perfetto or chrome://tracing")
+      ->option_text("FILE")
       ->group(speed_group);
 }
 
@@ -210,7 +214,13 @@ LoaderOptions loader_options(const Options& options, const Source& source) {
 Loader make_loader(const Options& options) {
   const Pipeline pipeline = make_pipeline(options);  // refused before anything is listed
   const std::shared_ptr<const Source> source = open_source(options);
-  return {source, pipeline, loader_options(options, *source)};
+  LoaderOptions loading = loader_options(options, *source);
+  if (!options.trace.empty()) loading.spans = std::make_shared<ChromeTrace>(options.trace);
+  return {source, pipeline, loading};
+}
+
+void finish_trace(const Loader& loader) {
+  if (auto* const trace = dynamic_cast<ChromeTrace*>(loader.options().spans.get())) trace->finish();
 }
 
 int num_threads(const Options& options) {

@@ -38,6 +38,7 @@ struct Options : SourceOptions {
   int threads = 0;
   int prefetch = 0;  // 0: 2, or as many as the io threads need
   int io_threads = 0;
+  std::string trace;  // a file for Perfetto; empty: none
 };
 
 /// Adds DIR and all of the options above.
@@ -51,6 +52,8 @@ Pipeline make_pipeline(const Options& options);
 LoaderOptions loader_options(const Options& options, const Source& source);
 /// All of it together.
 Loader make_loader(const Options& options);
+/// Ends the trace that `--trace` asked for, if it did. Throws SourceError: not everything could be written.
+void finish_trace(const Loader& loader);
 
 /// `threads`, or one per core where that is 0.
 int num_threads(const Options& options);

@@ -17,6 +17,7 @@
 #include "loader/block_pool.hpp"
 #include "loader/delivery_log.hpp"
 #include "loader/io_stage.hpp"
+#include "loader/recorder.hpp"
 #include "loader/row_loader.hpp"
 #include "loader/runner.hpp"
 #include "muster/loader.hpp"
@@ -57,6 +58,7 @@ struct LoaderCore {
   BatchSpec spec;
   BatchMemory memory;
   std::shared_ptr<BlockPool> pool;
+  Recorder recorder;
   RowLoader rows;
   DeliveryLog log;
   std::uint64_t max_failed_rows;  // of an epoch, by the error budget

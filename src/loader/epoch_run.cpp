@@ -108,14 +108,19 @@ void RowQueue::read(LoaderCore& core, const Claim& claim) noexcept {
   const std::uint64_t id = claim.row().progress.id;
   const std::stop_token stop = stop_source_.get_token();
   try {
+    const Recorder::Clock::time_point begin = Recorder::Clock::now();
     if (core.io->is_async()) {
-      core.io->begin_read(id, stop, [self = shared_from_this(), &core, claim](std::unique_ptr<ReadBuffer> buffer) {
-        self->lay_ready(core, claim, std::move(buffer));
-        self->end_progress();
-      });
+      core.io->begin_read(id, stop,
+                          [self = shared_from_this(), &core, claim, id, begin](std::unique_ptr<ReadBuffer> buffer) {
+                            core.recorder.add(WorkStep::read, begin, Recorder::Clock::now(), self->epoch_, id);
+                            self->lay_ready(core, claim, std::move(buffer));
+                            self->end_progress();
+                          });
       return;
     }
-    lay_ready(core, claim, core.io->read(id, stop));
+    auto buffer = core.io->read(id, stop);
+    core.recorder.add(WorkStep::read, begin, Recorder::Clock::now(), epoch_, id);
+    lay_ready(core, claim, std::move(buffer));
   } catch (...) {
     const RowSlot slot(claim.batch->batch, claim.k, core.spec.layout);
     finish(claim, core.rows.give_up(std::current_exception(), slot, claim.row().progress));
@@ -152,6 +157,12 @@ void RowQueue::end_progress() noexcept {
 std::size_t RowQueue::num_batches() const {
   const std::lock_guard lock(mutex_);
   return batches_.size();
+}
+
+std::size_t RowQueue::num_ready() const {
+  const std::lock_guard lock(mutex_);
+  const auto is_done = [](const auto& batch) { return batch->num_done == batch->num_rows; };
+  return static_cast<std::size_t>(std::ranges::find_if_not(batches_, is_done) - batches_.begin());
 }
 
 void RowQueue::push(std::unique_ptr<PendingBatch> batch) {
@@ -212,6 +223,7 @@ EpochRun::EpochRun(std::shared_ptr<LoaderCore> core, const Position& position)
       epoch_(position.epoch),
       num_batches_(core_->layout.num_batches()),
       next_batch_(position.next_batch),
+      next_index_(position.next_batch),
       num_failed_(position.num_failed),
       queue_(std::make_shared<RowQueue>(core_, epoch_)) {}
 
@@ -292,7 +304,13 @@ void EpochRun::recycle(Batch& batch) noexcept {
 
 bool EpochRun::take(Batch& batch) {
   if (queue_->num_batches() == 0) return false;
+  const Recorder::Clock::time_point asked = Recorder::Clock::now();
+  if (delivered_at_) core_->recorder.add_consumption(*delivered_at_, asked, epoch_, next_index_ - 1);
+  const std::size_t num_ready = queue_->num_ready();
   std::unique_ptr<PendingBatch> pending = queue_->pop();
+  delivered_at_ = Recorder::Clock::now();
+  core_->recorder.add_wait(asked, *delivered_at_, epoch_, next_index_, num_ready);
+  ++next_index_;
   try {
     deliver(*pending, batch);
   } catch (...) {

@@ -54,6 +54,8 @@ class RowQueue : public TokenTask, public ReadTask, public std::enable_shared_fr
 
   // For the consumer's thread:
   std::size_t num_batches() const;
+  /// Batches at the front that are done.
+  std::size_t num_ready() const;
   void push(std::unique_ptr<PendingBatch> batch);
   /// Has the last batch that was pushed worked on. Throws std::bad_alloc; some of its rows may be worked on then.
   void submit_last();
@@ -130,11 +132,13 @@ class EpochRun {
   std::shared_ptr<LoaderCore> core_;
   std::uint64_t epoch_;
   std::uint64_t num_batches_;
-  std::uint64_t next_batch_;
+  std::uint64_t next_batch_;  // to be issued
+  std::uint64_t next_index_;  // to be delivered
   std::uint64_t num_failed_;  // rows masked or substituted in the batches delivered
   std::shared_ptr<RowQueue> queue_;
-  std::vector<std::uint8_t> wrapped_;    // of the batch being delivered, by row
-  std::unique_ptr<PendingBatch> spare_;  // its vectors are used again
+  std::vector<std::uint8_t> wrapped_;                        // of the batch being delivered, by row
+  std::optional<Recorder::Clock::time_point> delivered_at_;  // when the consumer got its batch
+  std::unique_ptr<PendingBatch> spare_;                      // its vectors are used again
 };
 
 }  // namespace muster

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace muster {
@@ -17,11 +18,13 @@ void ByteGate::acquire(std::uint64_t num_bytes, const std::stop_token& stop) {
   if (!released_.wait(lock, stop, [&] { return num_held_ <= limit_ - num_bytes; }))
     throw SourceError("read", "stopped");
   num_held_ += num_bytes;
+  max_held_ = std::max(max_held_, num_held_);
 }
 
 void ByteGate::add(std::uint64_t num_bytes) {
   const std::lock_guard lock(mutex_);
   num_held_ += num_bytes;
+  max_held_ = std::max(max_held_, num_held_);
 }
 
 void ByteGate::release(std::uint64_t num_bytes) {
@@ -36,6 +39,11 @@ void ByteGate::release(std::uint64_t num_bytes) {
 std::uint64_t ByteGate::num_held() const {
   const std::lock_guard lock(mutex_);
   return num_held_;
+}
+
+std::uint64_t ByteGate::max_held() const {
+  const std::lock_guard lock(mutex_);
+  return max_held_;
 }
 
 bool ByteGate::wait_for_room(const std::stop_token& stop) {

@@ -32,6 +32,7 @@ class ByteGate {
 
   std::uint64_t limit() const noexcept { return limit_; }
   std::uint64_t num_held() const;
+  std::uint64_t max_held() const;
   /// Waits until less than the limit is held; false once `stop` was requested.
   bool wait_for_room(const std::stop_token& stop);
 
@@ -40,6 +41,7 @@ class ByteGate {
   mutable std::mutex mutex_;
   std::condition_variable_any released_;
   std::uint64_t num_held_ = 0;
+  std::uint64_t max_held_ = 0;
 };
 
 /// A sample on its way from storage to a worker. Its bytes count at the gate from before they are read until drop().

@@ -125,6 +125,17 @@ Batch Loader::sample(std::uint64_t epoch, std::uint64_t row) const {
 }
 
 Report Loader::report() const { return impl_->core->log.report(); }
+
+LoaderStats Loader::stats() const {
+  const LoaderCore& core = *impl_->core;
+  LoaderStats stats = core.recorder.snapshot(core.runner.num_threads(), core.io != nullptr);
+  if (core.io) {
+    stats.num_bytes_in_flight = core.io->gate().num_held();
+    stats.max_bytes_in_flight = core.io->gate().max_held();
+  }
+  return stats;
+}
+
 Ledger Loader::ledger(std::uint64_t epoch) const { return impl_->core->log.ledger(epoch); }
 const Source& Loader::source() const noexcept { return *impl_->core->source; }
 const Pipeline& Loader::pipeline() const noexcept { return impl_->core->pipeline; }

@@ -74,13 +74,14 @@ void ScratchPool::give_back(std::unique_ptr<Scratch> scratch) noexcept {
   free_.push_back(std::move(scratch));
 }
 
-RowLoader::RowLoader(std::shared_ptr<const Source> source, Pipeline pipeline, LoaderOptions options)
+RowLoader::RowLoader(std::shared_ptr<const Source> source, Pipeline pipeline, LoaderOptions options, Recorder& recorder)
     : source_(std::move(source)),
       pipeline_(std::move(pipeline)),
       options_(std::move(options)),
       num_samples_(source_->size()),
       num_rows_(options_.order->num_rows()),
-      scratches_(pipeline_, options_.limits, options_.integrity) {}
+      scratches_(pipeline_, options_.limits, options_.integrity),
+      recorder_(recorder) {}
 
 /// Runs `work`; what it throws leaves as an Error that says where.
 template <class Work>
@@ -101,6 +102,7 @@ RowResult RowLoader::load(std::uint64_t epoch, std::optional<std::uint64_t> row,
     try {
       const ScratchPool::Lease scratch = scratches_.take();
       try {
+        const StepTimer timer(recorder_, WorkStep::read, epoch, progress.id);
         scratch->sample.clear();
         source_->read(progress.id, scratch->sample, stop);
       } catch (...) {
@@ -156,6 +158,7 @@ bool RowLoader::go_on(const Sample& sample, const std::exception_ptr& read_error
       show(progress.id, sample, renderer, slot, progress);
       slot.id = progress.id;
       result.state = RowState::loaded;
+      recorder_.add_sample(false, sample.bytes.size());
       if (progress.failure) {
         progress.failure->outcome = Outcome::substituted;
         progress.failure->substitute_id = progress.id;
@@ -164,6 +167,7 @@ bool RowLoader::go_on(const Sample& sample, const std::exception_ptr& read_error
       }
       return false;
     } catch (const Error& error) {
+      recorder_.add_sample(true, sample.bytes.size());
       if (options_.on_error == OnError::raise || !concerns_sample(error)) throw;
       if (!progress.failure) progress.failure = describe(error, Outcome::masked, progress.epoch, slot.row);
     }
@@ -298,13 +302,21 @@ RowLoader::Header RowLoader::probe(std::uint64_t id, const Sample& sample, const
 /// Fills the slot with sample `id`. When it throws, pixels and plan are half written.
 void RowLoader::show(std::uint64_t id, const Sample& sample, Renderer& renderer, const RowSlot& slot,
                      RowProgress& progress) {
-  const Header header = probe(id, sample, renderer);
-  located(id, "plan", [&] { pipeline_.plan(header.info.size, {options_.seed, progress.epoch, id}, slot.plan); });
+  const auto timed = [&](WorkStep step, auto&& work) {
+    const StepTimer timer(recorder_, step, progress.epoch, id);
+    return work();
+  };
+  const Header header = timed(WorkStep::probe, [&] { return probe(id, sample, renderer); });
+  timed(WorkStep::plan, [&] {
+    located(id, "plan", [&] { pipeline_.plan(header.info.size, {options_.seed, progress.epoch, id}, slot.plan); });
+  });
+  const Recorder::Clock::time_point begin = Recorder::Clock::now();
   const std::string warnings = located(id, "render", [&]() -> std::string {
     if (!sample.image) return renderer.run(slot.plan, sample.bytes, header.info, slot.slot);
     renderer.run(slot.plan, sample.image->view(), slot.slot);
     return {};
   });
+  record_render(renderer.times(), begin, progress.epoch, id);
   slot.label = sample.label;
   slot.valid = 1;
   progress.result.num_bytes_read = header.num_bytes;
@@ -318,6 +330,16 @@ void RowLoader::show(std::uint64_t id, const Sample& sample, Renderer& renderer,
                                          .message = warnings,
                                          .stage = "decode"});
   }
+}
+
+/// Decoding comes first, pixel stages and rendering may take turns: shown one after the other, with the right lengths.
+void RowLoader::record_render(const Renderer::Times& times, Recorder::Clock::time_point begin, std::uint64_t epoch,
+                              std::uint64_t id) const noexcept {
+  const Recorder::Clock::time_point end = Recorder::Clock::now();
+  const Recorder::Clock::time_point decoded = begin + times.decode;
+  recorder_.add(WorkStep::decode, begin, decoded, epoch, id);
+  if (times.pixel.count() > 0) recorder_.add(WorkStep::pixel, decoded, decoded + times.pixel, epoch, id);
+  recorder_.add(WorkStep::render, decoded + times.pixel, end, epoch, id);
 }
 
 /// A row without a sample to show.

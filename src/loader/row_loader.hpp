@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "loader/recorder.hpp"
 #include "muster/batch.hpp"
 #include "muster/loader.hpp"
 
@@ -97,8 +98,8 @@ class ScratchPool {
 /// Thread-safe.
 class RowLoader {
  public:
-  /// `options` has its defaults filled in: order and dtype are set.
-  RowLoader(std::shared_ptr<const Source> source, Pipeline pipeline, LoaderOptions options);
+  /// `options` has its defaults filled in: order and dtype are set. `recorder` must outlive this.
+  RowLoader(std::shared_ptr<const Source> source, Pipeline pipeline, LoaderOptions options, Recorder& recorder);
 
   /// Loads row `row` of an epoch, or makes a filler when there is none. Every member of `slot` is written, whatever
   /// happens; errors are in the result.
@@ -134,6 +135,8 @@ class RowLoader {
   void show(std::uint64_t id, const Sample& sample, Renderer& renderer, const RowSlot& slot, RowProgress& progress);
   bool go_on(const Sample& sample, const std::exception_ptr& read_error, Renderer& renderer, const RowSlot& slot,
              const std::stop_token& stop, RowProgress& progress) noexcept;
+  void record_render(const Renderer::Times& times, Recorder::Clock::time_point begin, std::uint64_t epoch,
+                     std::uint64_t id) const noexcept;
   void mask(const RowSlot& slot) const noexcept;
   void fail(std::exception_ptr error, const RowSlot& slot, RowProgress& progress) const noexcept;
   bool draw_substitute(const RowSlot& slot, const std::stop_token& stop, RowProgress& progress) const;
@@ -149,6 +152,7 @@ class RowLoader {
   std::uint64_t num_samples_;
   std::uint64_t num_rows_;
   ScratchPool scratches_;
+  Recorder& recorder_;
 };
 
 }  // namespace muster

@@ -14,15 +14,31 @@
 namespace muster {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+/// Adds the time of its life to a sum.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Clock::duration& sum) noexcept : sum_(sum) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { sum_ += Clock::now() - begin_; }
+
+ private:
+  Clock::duration& sum_;
+  const Clock::time_point begin_ = Clock::now();
+};
+
 /// The image of a sample, encoded: views of its parts, valid until the next call.
 class EncodedImage {
  public:
-  EncodedImage(Decoder& decoder, Bytes bytes, const ImageInfo& info, Image& out)
-      : decoder_(decoder), bytes_(bytes), info_(info), out_(out) {}
+  EncodedImage(Decoder& decoder, Bytes bytes, const ImageInfo& info, Image& out, Clock::duration& time)
+      : decoder_(decoder), bytes_(bytes), info_(info), out_(out), time_(time) {}
 
   ImageView operator()(const Rect& part) { return reduced(1, part); }
   /// Of the image reduced by `reduction`.
   ImageView reduced(int reduction, const Rect& part) {
+    const Stopwatch stopwatch(time_);
     warnings_ = decoder_.decode_reduced(bytes_, info_, reduction, part, out_);
     return out_.view();
   }
@@ -35,6 +51,7 @@ class EncodedImage {
   Bytes bytes_;
   const ImageInfo& info_;
   Image& out_;
+  Clock::duration& time_;
   std::string warnings_;
 };
 
@@ -127,6 +144,7 @@ struct Renderer::Impl {
   Decoder decoder;
   Resampler resampler;
   Counts counts;
+  Times times;
 
   // Scratch, reused from sample to sample.
   std::vector<Pass> passes;
@@ -223,6 +241,7 @@ void Renderer::Impl::keep(const GeometryPass& pass, Fetch& fetch) {
 void Renderer::Impl::apply(std::size_t index, const Plan& plan) {
   const std::string& name = pipeline.impl_->stage_names[index];
   const PlannedStage& planned = plan.stages[index];
+  const Stopwatch stopwatch(times.pixel);
   Rng rng(plan.key.seed, plan.key.epoch, plan.key.sample_id, stage_stream(static_cast<std::uint32_t>(index)));
   in_stage(name, [&] { pipeline.stages()[index].apply(current, planned.params.get(), rng); });
   if (current.size() == planned.out && current.channels() == pipeline.num_channels()) return;
@@ -279,16 +298,19 @@ Renderer::~Renderer() = default;
 ImageInfo Renderer::probe(Bytes bytes) const { return impl_->decoder.probe(bytes); }
 
 std::string Renderer::run(const Plan& plan, Bytes bytes, const ImageInfo& info, const Slot& slot) {
-  EncodedImage image(impl_->decoder, bytes, info, impl_->decoded);
+  impl_->times = {};
+  EncodedImage image(impl_->decoder, bytes, info, impl_->decoded, impl_->times.decode);
   impl_->run(plan, info.size, image, slot);
   return image.warnings();
 }
 
 void Renderer::run(const Plan& plan, const ImageView& image, const Slot& slot) {
+  impl_->times = {};
   DecodedImage decoded(image, impl_->pipeline.decode_options().color, impl_->decoded);
   impl_->run(plan, image.size, decoded, slot);
 }
 
 Renderer::Counts Renderer::counts() const noexcept { return impl_->counts; }
+Renderer::Times Renderer::times() const noexcept { return impl_->times; }
 
 }  // namespace muster

@@ -1,7 +1,7 @@
 # Includes point one way: a public header includes the standard library and rooms above it in this list, nothing
 # else; and third-party headers stay in the rooms that docs/architecture.md gives them.
 set(rooms version error random tensor spec image source http files tar order ledger decode optimize geometry transform
-  stage pipeline report batch loader preview muster)
+  stage pipeline report stats batch loader preview muster)
 
 set(num_faults 0)
 macro(fault text)
@@ -33,6 +33,26 @@ list(LENGTH rooms num_rooms)
 if(NOT num_headers EQUAL num_rooms)
   fault("${num_headers} headers, but ${num_rooms} rooms")
 endif()
+
+# The interop headers lead out of muster: above them lies any room, and each may name its own framework.
+file(GLOB headers RELATIVE ${SOURCE_DIR}/include/muster ${SOURCE_DIR}/include/muster/interop/*.hpp)
+set(torch_framework "torch/torch[.]h")
+set(opencv_framework "opencv2/core[.]hpp")
+foreach(header ${headers})
+  get_filename_component(room ${header} NAME_WE)
+  set(framework "${${room}_framework}")
+  file(STRINGS ${SOURCE_DIR}/include/muster/${header} includes REGEX "^ *# *include")
+  foreach(include ${includes})
+    if(include MATCHES "\"muster/([a-z_]+)[.]hpp\"")
+      list(FIND rooms ${CMAKE_MATCH_1} rank)
+      if(rank EQUAL -1)
+        fault("${header} includes ${CMAKE_MATCH_1}.hpp, which is no room")
+      endif()
+    elseif(NOT include MATCHES "<[a-z_]+>" AND NOT (framework AND include MATCHES "<${framework}>"))
+      fault("${header} includes what is neither muster's, nor the standard library's, nor its framework's: ${include}")
+    endif()
+  endforeach()
+endforeach()
 
 # Third party and the folders and files of src/ that may name it.
 set(third_parties "tbb|oneapi" "jpeglib|jerror|png|tiffio|webp" "opencv2" "hwy" "nlohmann" "CLI" "benchmark|doctest" "curl" "archive|archive_entry")

@@ -1,0 +1,154 @@
+// Statistics and traces: where the time goes, what that says, and a file that Perfetto opens.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <numeric>
+
+#include <nlohmann/json.hpp>
+
+#include "loader_support.hpp"
+
+namespace muster::test {
+namespace {
+
+/// Collects spans.
+class Spans : public SpanSink {
+ public:
+  void add(const Span& span) noexcept override {
+    const std::lock_guard lock(mutex_);
+    spans_.push_back(span);
+  }
+  std::vector<Span> of(std::string_view name) const {
+    const std::lock_guard lock(mutex_);
+    std::vector<Span> found;
+    std::ranges::copy_if(spans_, std::back_inserter(found), [&](const Span& span) { return span.name == name; });
+    return found;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Span> spans_;
+};
+
+LoaderStats stats_with(double consumer_wait, double consumer_work, double read, double decode) {
+  LoaderStats stats;
+  stats.num_batches = 10;
+  stats.consumer_wait_seconds = consumer_wait;
+  stats.consumer_work_seconds = consumer_work;
+  stats.step_seconds[static_cast<std::size_t>(WorkStep::read)] = read;
+  stats.step_seconds[static_cast<std::size_t>(WorkStep::decode)] = decode;
+  return stats;
+}
+
+}  // namespace
+
+TEST_CASE("stats: count every sample, error, batch and byte") {
+  NoiseSource source(30);
+  source.bad = {4};
+  source.garbled = {9};
+  for (const int num_io_threads : {0, 3}) {
+    Loader loader(source, random_pipeline(),
+                  {.batch_size = 7, .on_error = OnError::mask, .num_io_threads = num_io_threads});
+    CHECK(loader.stats().num_samples == 0);
+    rows_of(loader, 0);
+    const LoaderStats stats = loader.stats();
+    CHECK(stats.num_samples == 30);
+    CHECK(stats.num_errors == 2);
+    CHECK(stats.num_batches == 5);
+    CHECK(stats.num_bytes_read >= loader.report().num_bytes_read);
+    CHECK(stats.num_bytes_in_flight == 0);
+    CHECK((stats.max_bytes_in_flight > 0) == (num_io_threads > 0));
+    CHECK(stats.num_waits <= stats.num_batches);
+    CHECK(stats.mean_queue_depth >= 0);
+  }
+}
+
+TEST_CASE("stats: every step that runs takes time, and a pixel stage only where there is one") {
+  Loader plain(NoiseSource(20), random_pipeline(), {.batch_size = 5});
+  rows_of(plain, 0);
+  const LoaderStats stats = plain.stats();
+  for (const WorkStep step : {WorkStep::read, WorkStep::probe, WorkStep::plan, WorkStep::decode, WorkStep::render}) {
+    CHECK(stats.seconds(step) > 0);
+  }
+  CHECK(stats.seconds(WorkStep::pixel) == 0);
+
+  struct Brighten {
+    Extent output_extent(Extent in) const { return in; }
+    Image operator()(Image image, Rng&) const { return image; }
+  };
+  Loader staged(NoiseSource(20), {Resize{Size{8, 6}}, Brighten{}}, {.batch_size = 5});
+  rows_of(staged, 0);
+  CHECK(staged.stats().seconds(WorkStep::pixel) > 0);
+}
+
+TEST_CASE("stats: spans name the step, the epoch and the sample, and lie within the run") {
+  const auto sink = std::make_shared<Spans>();
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    Loader loader(NoiseSource(12), random_pipeline(), {.batch_size = 5, .spans = sink});
+    for (const Batch& batch : loader.epoch(3)) CHECK(batch.epoch == 3);
+  }
+  const auto end = std::chrono::steady_clock::now();
+  for (const char* step : {"read", "probe", "plan", "decode", "render"}) {
+    std::set<std::uint64_t> ids;
+    for (const Span& span : sink->of(step)) {
+      CHECK(span.epoch == 3);
+      CHECK(span.begin <= span.end);
+      CHECK(begin <= span.begin);
+      CHECK(span.end <= end);
+      ids.insert(span.id);
+    }
+    CHECK(ids.size() == 12);
+  }
+  CHECK(sink->of("wait for batch").size() == 3);
+  CHECK(sink->of("consume batch").size() == 2);  // the last is consumed when the range has ended
+}
+
+TEST_CASE("stats: the verdict is the consumer when it hardly waits, else what takes longest, with advice") {
+  CHECK(judge(LoaderStats{}).bound == "start");
+  CHECK(judge(stats_with(0.1, 9, 1, 5)).bound == "consumer");
+  const Verdict reading = judge(stats_with(5, 1, 9, 3));
+  CHECK(reading.bound == "read");
+  CHECK(mentions(reading.text, {"75 %", "num_io_threads", "83 %"}));
+  CHECK(judge(stats_with(5, 1, 1, 3)).bound == "decode");
+}
+
+TEST_CASE("stats: the table names every step") {
+  Loader loader(NoiseSource(20), random_pipeline(), {.batch_size = 5});
+  rows_of(loader, 0);
+  CHECK(mentions(loader.stats().to_string(),
+                 {"20 samples", "read", "probe", "plan", "decode", "pixel", "render", "bound by"}));
+}
+
+TEST_CASE("trace: the file is JSON in which every sample's steps lie on the thread that did them") {
+  const TempDir folder;
+  const auto path = folder.path() / "trace.json";
+  {
+    const auto trace = std::make_shared<ChromeTrace>(path);
+    Loader loader(NoiseSource(12), random_pipeline(), {.batch_size = 5, .num_threads = 3, .spans = trace});
+    rows_of(loader, 0);
+    trace->finish();
+    trace->finish();  // once is enough, twice does no harm
+  }
+  const auto bytes = read_bytes(path);
+  const auto json = nlohmann::json::parse(bytes.begin(), bytes.end());
+  std::map<std::string, int> counts;
+  for (const auto& event : json.at("traceEvents")) {
+    ++counts[event.at("name").get<std::string>()];
+    CHECK(event.at("ph") == "X");
+    CHECK(event.at("ts").get<double>() >= 0);
+    CHECK(event.at("dur").get<double>() >= 0);
+    CHECK(event.at("tid").get<int>() >= 1);
+  }
+  CHECK(counts["decode"] == 12);
+  CHECK(counts["wait for batch"] == 3);
+}
+
+TEST_CASE("trace: a file that cannot be written is an error that names it") {
+  CHECK(mentions(message_of<SourceError>([] { ChromeTrace("/no/such/folder/trace.json"); }), {"/no/such/folder"}));
+  ChromeTrace full("/dev/full");
+  for (int i = 0; i < 10'000; ++i) full.add({.name = "decode", .begin = {}, .end = {}});
+  CHECK_THROWS_AS(full.finish(), SourceError);
+}
+
+}  // namespace muster::test
