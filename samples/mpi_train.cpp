@@ -3,6 +3,7 @@
 //
 //   mpirun -n 4 sample_mpi_train --state FILE
 //   mpirun -n 2 sample_mpi_train --state FILE --resume
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <numeric>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -80,8 +82,10 @@ muster::Loader open_loader(const Options& options, Ranks ranks, bool is_training
   const std::uint64_t global_batch = options.number("--global-batch");
   const auto num_ranks = static_cast<std::uint64_t>(ranks.count);
   if (global_batch % num_ranks != 0) throw std::invalid_argument("--global-batch does not divide by the ranks");
-  const auto last_batch = is_training ? muster::last_batch_from_name(options.text("--last-batch")) : muster::LastBatch::pad;
-  return {source, is_training ? augment : plain,
+  const auto last_batch =
+      is_training ? muster::last_batch_from_name(options.text("--last-batch")) : muster::LastBatch::pad;
+  return {source,
+          is_training ? augment : plain,
           {.batch_size = static_cast<std::int64_t>(global_batch / num_ranks),
            .shuffle = is_training,
            .seed = 42,
@@ -95,35 +99,6 @@ void sum_over_ranks(std::span<double> values) {
   MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
 }
 
-/// One step on the global batch of which `batch` is this rank's part; returns the mean loss of its rows. Sums are
-/// reduced, not means, and divided by the rows of all ranks: so each sample weighs the same, and fillers nothing. Another
-/// number of ranks adds the same numbers in another order, which in double changes a weight by some 1e-16 a step.
-double train_step(Softmax& model, const muster::Batch& batch) {
-  const std::size_t num_weights = model.weights.size();
-  std::vector<double> sums(num_weights + 2);  // gradient, loss, rows
-  for (const Example& example : examples_of(batch)) {
-    sums[num_weights] += model.add_gradient(example, sums.data());
-    sums[num_weights + 1] += 1;
-  }
-  sum_over_ranks(sums);
-  const double num_rows = sums[num_weights + 1];
-  for (std::size_t i = 0; i < num_weights; ++i) model.weights[i] -= 0.1 * sums[i] / num_rows;
-  return sums[num_weights] / num_rows;
-}
-
-/// Share of the held-out samples that the model gets right. Each counts once, however unevenly they fall on the ranks.
-double accuracy(const Softmax& model, muster::Loader& held_out, std::uint64_t epoch) {
-  std::array<double, 2> sums{};  // right, all
-  for (const muster::Batch& batch : held_out.epoch(epoch)) {
-    for (const Example& example : examples_of(batch)) {
-      sums[0] += model.is_right(example) ? 1 : 0;
-      sums[1] += 1;
-    }
-  }
-  sum_over_ranks(sums);
-  return sums[0] / sums[1];
-}
-
 /// Throws unless all ranks have the same weights, to the last bit.
 void expect_same_on_all_ranks(const std::vector<double>& weights) {
   std::vector<double> least = weights;
@@ -134,7 +109,7 @@ void expect_same_on_all_ranks(const std::vector<double>& weights) {
   if (least != most) throw std::runtime_error("the ranks have different weights");
 }
 
-/// On rank 0 `ledger` with those of all ranks merged into it.
+/// On rank 0: `ledger`, with those of all ranks merged into it.
 muster::Ledger gathered(muster::Ledger ledger, const muster::Ledger& mine, Ranks ranks) {
   const std::string line = mine.to_json() + '\n';
   const int length = static_cast<int>(line.size());
@@ -149,87 +124,164 @@ muster::Ledger gathered(muster::Ledger ledger, const muster::Ledger& mine, Ranks
   return ledger;
 }
 
-/// What a run needs to go on.
-struct State {
-  std::string loader = {};            // of any rank, for all of them
-  muster::Ledger ledger = {};         // what all ranks have delivered of the epoch so far
-  std::vector<double> weights = {};
-};
-
-/// Killed at any moment, it leaves the old file or the new.
-void save(const State& state, const std::string& path) {
-  const std::string unfinished = path + ".unfinished";
-  std::ofstream out(unfinished);
-  out << state.loader << '\n' << state.ledger.to_json() << '\n' << std::hexfloat;  // every bit of a weight
-  for (const double weight : state.weights) out << weight << '\n';
-  out.close();
-  if (!out) throw std::runtime_error("cannot write " + unfinished);
-  std::filesystem::rename(unfinished, path);
-}
-
 /// Rank 0 reads, so that no other needs the file.
-State load(const std::string& path, Ranks ranks) {
+std::string read_on_rank_0(const std::string& path, Ranks ranks) {
   std::string text;
   if (ranks.mine == 0) {
     std::ifstream in(path);
-    if (!in) throw std::runtime_error("cannot read " + path);
+    if (!in) throw std::runtime_error("cannot read the state from \"" + path + '"');
     text.assign(std::istreambuf_iterator<char>(in), {});
   }
   int length = static_cast<int>(text.size());
   MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD);
   text.resize(static_cast<std::size_t>(length));
   MPI_Bcast(text.data(), length, MPI_CHAR, 0, MPI_COMM_WORLD);
-
-  State state;
-  std::istringstream lines(text);
-  std::string line;
-  std::getline(lines, state.loader);
-  std::getline(lines, line);
-  state.ledger = muster::Ledger::from_json(line);
-  while (std::getline(lines, line)) state.weights.push_back(std::strtod(line.c_str(), nullptr));
-  return state;
+  return text;
 }
 
-void train(const Options& options, Ranks ranks) {
-  muster::Loader loader = open_loader(options, ranks, true);
-  muster::Loader held_out = open_loader(options, ranks, false);
-  if (loader.source().classes() != held_out.source().classes()) throw std::runtime_error("train and val have other classes");
-  Softmax model(loader.source().classes().size());
-  const std::string& path = options.text("--state");
-
-  State begun;
-  if (!options.text("--resume").empty()) {
-    begun = load(path, ranks);
-    if (begun.weights.size() != model.weights.size()) throw std::runtime_error(path + " is of another model, or damaged");
-    model.weights = begun.weights;
-  }
-  muster::EpochRange range = begun.loader.empty() ? loader.epoch(0) : loader.resume(begun.loader);
-  std::uint64_t num_steps = 0;
-  bool stopped = false;
-  for (std::uint64_t epoch = range.epoch(); epoch < options.number("--epochs") && !stopped; ++epoch) {
-    if (epoch != range.epoch()) range = loader.epoch(epoch);
-    muster::Ledger before{.epoch = epoch, .num_rows = loader.num_rows()};
-    if (begun.ledger.epoch == epoch && begun.ledger.num_rows > 0) before = begun.ledger;
-
-    for (const muster::Batch& batch : range) {
-      const double loss = train_step(model, batch);
-      if (ranks.mine == 0 && batch.index % 10 == 0) {
-        std::printf("epoch %d step %d loss %.12f\n", static_cast<int>(epoch), static_cast<int>(batch.index), loss);
-      }
-      stopped = ++num_steps == options.number("--stop-after");
-      if (batch.index + 1 == loader.num_batches()) break;  // the epoch is whole: see below
-      if (stopped || num_steps % options.number("--save-every") == 0) {
-        const muster::Ledger ledger = gathered(before, loader.ledger(epoch), ranks);
-        if (ranks.mine == 0 && !path.empty()) save({loader.state(), ledger, model.weights}, path);
-      }
-      if (stopped) return;
+class Training {
+ public:
+  Training(const Options& options, Ranks ranks)
+      : options_(options),
+        ranks_(ranks),
+        loader_(open_loader(options, ranks, true)),
+        held_out_(open_loader(options, ranks, false)),
+        model_(loader_.source().classes().size()),
+        save_every_(std::max(options.number("--save-every"), std::uint64_t{1})) {
+    if (loader_.source().classes() != held_out_.source().classes()) {
+      throw std::runtime_error("train and val have different classes");
     }
-
-    expect_same_on_all_ranks(model.weights);
-    const double share = accuracy(model, held_out, epoch);
-    const muster::Ledger ledger = gathered(before, loader.ledger(epoch), ranks);
-    const muster::Ledger tested = gathered({.epoch = epoch, .num_rows = held_out.num_rows()}, held_out.ledger(epoch), ranks);
-    if (ranks.mine != 0) continue;
-    std::printf("epoch %d: ...");
   }
+
+  void run() {
+    muster::EpochRange range = options_.text("--resume").empty() ? loader_.epoch(0) : resume();
+    for (std::uint64_t epoch = range.epoch(); epoch < options_.number("--epochs") && !is_stopped(); ++epoch) {
+      if (epoch != range.epoch()) range = loader_.epoch(epoch);
+      for (const muster::Batch& batch : range) {
+        step(batch);
+        if (batch.index + 1 == loader_.num_batches()) continue;  // finish() has more to do
+        if (is_stopped() || num_steps_ % save_every_ == 0) save(ledger_of(epoch));
+        if (is_stopped()) return;
+      }
+      finish(epoch);
+    }
+  }
+
+ private:
+  bool is_stopped() const { return num_steps_ > 0 && num_steps_ == options_.number("--stop-after"); }
+
+  /// One step on the global batch of which `batch` is this rank's part. Sums are reduced, not means, and divided by the
+  /// rows of all ranks: so each sample weighs the same, and fillers nothing. Another number of ranks adds the same
+  /// numbers in another order: the last bits of a double may differ, and no more.
+  void step(const muster::Batch& batch) {
+    const std::size_t num_weights = model_.weights.size();
+    std::vector<double> sums(num_weights + 2);  // gradient, loss, rows
+    for (const Example& example : examples_of(batch)) {
+      sums[num_weights] += model_.add_gradient(example, sums.data());
+      sums[num_weights + 1] += 1;
+    }
+    sum_over_ranks(sums);
+    const double num_rows = sums[num_weights + 1];
+    for (std::size_t i = 0; i < num_weights; ++i) model_.weights[i] -= 0.1 * sums[i] / num_rows;
+    ++num_steps_;
+    if (ranks_.mine == 0 && batch.index % 10 == 0) {
+      std::printf("epoch %d step %d loss %.12f\n", static_cast<int>(batch.epoch), static_cast<int>(batch.index),
+                  sums[num_weights] / num_rows);
+    }
+  }
+
+  /// What the whole epoch owes: proof of what was shown, the accuracy, a state.
+  void finish(std::uint64_t epoch) {
+    expect_same_on_all_ranks(model_.weights);
+    const muster::Ledger ledger = ledger_of(epoch);
+    const double right = accuracy(epoch);
+    const muster::Ledger tested =
+        gathered({.epoch = epoch, .num_rows = held_out_.num_rows()}, held_out_.ledger(epoch), ranks_);
+    if (ranks_.mine == 0) {
+      report("train", ledger, loader_);
+      report("held out", tested, held_out_);
+      std::printf("epoch %d accuracy %.6f\n", static_cast<int>(epoch), right);
+    }
+    save({});  // the loader's state is now the start of the next epoch, of which nothing was shown
+  }
+
+  /// Share of the held-out samples that the model gets right. Each counts once, however unevenly they fall on ranks.
+  double accuracy(std::uint64_t epoch) {
+    std::array<double, 2> sums{};  // right, all
+    for (const muster::Batch& batch : held_out_.epoch(epoch)) {
+      for (const Example& example : examples_of(batch)) {
+        sums[0] += model_.is_right(example) ? 1 : 0;
+        sums[1] += 1;
+      }
+    }
+    sum_over_ranks(sums);
+    return sums[0] / sums[1];
+  }
+
+  static void report(const char* what, const muster::Ledger& ledger, const muster::Loader& loader) {
+    const muster::LedgerVerdict verdict = check(ledger, *loader.options().order);
+    std::printf("%s: %s (%d rows, %d fillers)\n", what, verdict.to_string().c_str(), static_cast<int>(ledger.num_shown),
+                static_cast<int>(ledger.num_fillers));
+    if (loader.options().exactly_once && !verdict.exactly_once) throw std::runtime_error("not exactly once");
+  }
+
+  /// What all ranks have delivered of the epoch, by this run and those that it resumed; whole on rank 0.
+  muster::Ledger ledger_of(std::uint64_t epoch) {
+    muster::Ledger before{.epoch = epoch, .num_rows = loader_.num_rows()};
+    if (resumed_.epoch == epoch && resumed_.num_rows > 0) before = resumed_;
+    return gathered(before, loader_.ledger(epoch), ranks_);
+  }
+
+  /// Loader, ledger and weights. Killed at any moment, it leaves the old file or the new.
+  void save(const muster::Ledger& ledger) const {
+    const std::string& path = options_.text("--state");
+    if (ranks_.mine != 0 || path.empty()) return;
+    const std::string unfinished = path + ".unfinished";
+    std::ofstream out(unfinished);
+    out << loader_.state() << '\n' << ledger.to_json() << '\n' << std::hexfloat;  // every bit of a weight
+    for (const double weight : model_.weights) out << weight << '\n';
+    out.close();
+    if (!out) throw std::runtime_error("cannot write " + unfinished);
+    std::filesystem::rename(unfinished, path);
+  }
+
+  muster::EpochRange resume() {
+    std::istringstream lines(read_on_rank_0(options_.text("--state"), ranks_));
+    std::string state;
+    std::string line;
+    std::getline(lines, state);
+    std::getline(lines, line);
+    resumed_ = muster::Ledger::from_json(line);
+    for (double& weight : model_.weights) {
+      char* end = nullptr;
+      if (std::getline(lines, line)) weight = std::strtod(line.c_str(), &end);
+      if (end != line.data() + line.size()) throw std::runtime_error("the state is damaged, or of a smaller model");
+    }
+    if (std::getline(lines, line)) throw std::runtime_error("the state is damaged, or of a larger model");
+    return loader_.resume(state);
+  }
+
+  Options options_;
+  Ranks ranks_;
+  muster::Loader loader_;
+  muster::Loader held_out_;
+  Softmax model_;
+  std::uint64_t save_every_;
+  muster::Ledger resumed_;
+  std::uint64_t num_steps_ = 0;
+};
+
+int main(int argc, char** argv) {
+  int provided = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);  // the loader's threads do not call MPI
+  Ranks ranks;
+  MPI_Comm_rank(MPI_COMM_WORLD, &ranks.mine);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks.count);
+  try {
+    Training(Options(argc, argv), ranks).run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "rank %d: %s\n", ranks.mine, error.what());
+    MPI_Abort(MPI_COMM_WORLD, 1);  // also ends the ranks that wait for this one
+  }
+  MPI_Finalize();
 }

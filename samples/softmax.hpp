@@ -32,7 +32,8 @@ inline std::vector<Example> examples_of(const muster::Batch& batch) {
       const std::size_t channel = k / num_pixels;
       const std::size_t y = 4 * (k % num_pixels / width) / height;
       const std::size_t x = 4 * (k % width) / width;
-      example.features[(channel * 4 + y) * 4 + x] += 16.0 * static_cast<double>(image[k]) / static_cast<double>(num_pixels);
+      example.features[(channel * 4 + y) * 4 + x] +=
+          16.0 * static_cast<double>(image[k]) / static_cast<double>(num_pixels);
     }
     example.features.back() = 1;
   }

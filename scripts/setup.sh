@@ -8,7 +8,7 @@ Usage: scripts/setup.sh [--full]
 
 Installs the missing Debian packages that muster needs, as root or through sudo.
 
-  --full   also what the benchmarks, the comparison with torchvision and the tests for Arm and nginx need
+  --full   also what the benchmarks, the comparison with torchvision and the tests for Arm, nginx and MPI need
   --help   this text
 END
 }
@@ -31,7 +31,8 @@ packages=(
 )
 if $full; then
   packages+=(libbenchmark-dev libopencv-imgcodecs-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision
-    g++-aarch64-linux-gnu qemu-user nginx-light openssl)
+    g++-aarch64-linux-gnu qemu-user nginx-light openssl doxygen libopenmpi-dev openmpi-bin
+    libtorch-dev libopencv-dnn-dev libonnx-dev)
 fi
 
 if ! command -v apt-get >/dev/null; then

@@ -1,0 +1,26 @@
+# The code in the documents compiles: as a user's would, with all warnings.
+function(muster_compile_document document kind target)
+  string(MAKE_C_IDENTIFIER "${document}_${kind}" name)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/docs/${name}.cpp)
+  set(extract ${CMAKE_CURRENT_LIST_DIR}/docs/extract.cmake)
+  add_custom_command(OUTPUT ${source}
+    COMMAND ${CMAKE_COMMAND} -D DOCUMENT=${PROJECT_SOURCE_DIR}/docs/${document}.md -D "KIND=${kind}" -D OUTPUT=${source}
+      -P ${extract}
+    DEPENDS ${PROJECT_SOURCE_DIR}/docs/${document}.md ${extract}
+    VERBATIM)
+  add_library(${target} OBJECT ${source})
+  target_link_libraries(${target} PRIVATE muster::muster muster_build_flags)
+  # What only shows how it is used is not used.
+  target_compile_options(${target} PRIVATE -Wno-unused-function -Wno-unused-member-function)
+endfunction()
+
+muster_compile_document(cookbook "cpp" muster_cookbook)
+
+if(MUSTER_FULL_TESTS)
+  find_program(MUSTER_DOXYGEN doxygen)
+  if(NOT MUSTER_DOXYGEN)
+    message(FATAL_ERROR "The full tests need doxygen: scripts/setup.sh --full")
+  endif()
+  # Fails on the first warning.
+  add_test(NAME reference COMMAND ${MUSTER_DOXYGEN} docs/Doxyfile WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+endif()
