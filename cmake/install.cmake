@@ -16,6 +16,19 @@ if(MUSTER_BUILD_PROGRAM)
   endif()
   install(TARGETS muster_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+if(MUSTER_HAS_ONNX)
+  install(TARGETS muster_onnx EXPORT muster_onnx
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT muster_onnx NAMESPACE muster:: FILE musterOnnxTargets.cmake DESTINATION ${muster_config_dir})
+  if(BUILD_SHARED_LIBS)
+    set_target_properties(muster_onnx PROPERTIES INSTALL_RPATH "$ORIGIN")
+  endif()
+  if(MUSTER_BUILD_PROGRAM)
+    set_target_properties(muster_onnx_plugin PROPERTIES INSTALL_RPATH "$ORIGIN/..")
+    install(TARGETS muster_onnx_plugin LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/muster)
+  endif()
+endif()
 
 configure_package_config_file(cmake/musterConfig.cmake.in ${PROJECT_BINARY_DIR}/musterConfig.cmake
   INSTALL_DESTINATION ${muster_config_dir})
