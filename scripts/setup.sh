@@ -8,7 +8,8 @@ Usage: scripts/setup.sh [--full]
 
 Installs the missing Debian packages that muster needs, as root or through sudo.
 
-  --full   also what the benchmarks, the comparison with torchvision and the tests for Arm, nginx and MPI need
+  --full   also what the benchmarks, the comparison with torchvision and the tests for Arm, nginx, MPI, libtorch,
+           ONNX and OpenCV's dnn need
   --help   this text
 END
 }

@@ -1,7 +1,7 @@
 // muster: images in, batches of one proved shape out.
 //
 // Headers from the outside in: loader, preview, batch, stats, pipeline, stage, transform, geometry, optimize, decode, ledger,
-// order, tar, files, http, source, report, spec, image, tensor, random, error. Each is the manual of its part.
+// order, tar, files, http, source, report, trace, spec, image, tensor, random, error. Each is the manual of its part.
 #pragma once
 
 #include "muster/batch.hpp"
@@ -25,5 +25,6 @@
 #include "muster/stats.hpp"
 #include "muster/tar.hpp"
 #include "muster/tensor.hpp"
+#include "muster/trace.hpp"
 #include "muster/transform.hpp"
 #include "muster/version.hpp"

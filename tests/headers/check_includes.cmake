@@ -1,6 +1,6 @@
 # Includes point one way: a public header includes the standard library and rooms above it in this list, nothing
 # else; and third-party headers stay in the rooms that docs/architecture.md gives them.
-set(rooms version error random tensor spec image source http files tar order ledger decode optimize geometry transform
+set(rooms version error random tensor spec image trace source http files tar order ledger decode optimize geometry transform
   stage pipeline report stats batch loader preview muster)
 
 set(num_faults 0)
@@ -55,8 +55,8 @@ foreach(header ${headers})
 endforeach()
 
 # Third party and the folders and files of src/ that may name it.
-set(third_parties "tbb|oneapi" "jpeglib|jerror|png|tiffio|webp" "opencv2" "hwy" "nlohmann" "CLI" "benchmark|doctest" "curl" "archive|archive_entry")
-set(folders "loader" "decode|optimize|cli|preview" "decode|preview" "resample|pipeline" "pipeline|cli|loader|ledger.cpp|report.cpp|json_object.hpp" "cli" "-" "source" "source")
+set(third_parties "tbb|oneapi" "jpeglib|jerror|png|tiffio|webp" "opencv2" "hwy" "nlohmann" "CLI" "benchmark|doctest" "curl" "archive|archive_entry" "onnx|google")
+set(folders "loader" "decode|optimize|cli|preview" "decode|preview" "resample|pipeline" "pipeline|cli|loader|ledger.cpp|report.cpp|json_object.hpp" "cli" "-" "source" "source" "interop")
 file(GLOB_RECURSE files RELATIVE ${SOURCE_DIR}/src ${SOURCE_DIR}/src/*.cpp ${SOURCE_DIR}/src/*.hpp)
 foreach(file ${files})
   file(STRINGS ${SOURCE_DIR}/src/${file} includes REGEX "^ *# *include *<")

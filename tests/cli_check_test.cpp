@@ -1,0 +1,135 @@
+// muster check, with layers as text; the cases with model files are in tests/onnx.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "muster/muster.hpp"
+#include "program.hpp"
+#include "support.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using namespace muster;
+using namespace muster::test;
+
+bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+constexpr const char* lenet = "Conv2d(3, 6, 5) MaxPool2d(2) Conv2d(6, 16, 5) MaxPool2d(2) Flatten() Linear(400, 10)";
+
+/// Ten images in two classes, and a pipeline that ends in 32 x 32.
+struct Data {
+  TempDir dir;
+  std::string images = (dir.path() / "images").string();
+  std::string pipeline = (dir.path() / "small.json").string();
+
+  Data() {
+    for (std::uint32_t i = 0; i < 10; ++i) {
+      const fs::path path = fs::path(images) / (i % 2 == 0 ? "a" : "b") / fmt::format("{}.png", i);
+      fs::create_directories(path.parent_path());
+      write_png(path, noise_image({40, 40}, 3, i).view());
+    }
+    write_file(pipeline, std::string(R"({"stages":[{"CenterCrop":{"size":[32,32]}},{"ToFloat":{}}]})"));
+  }
+
+  Result check(std::vector<std::string> more) const {
+    std::vector<std::string> words = {"check", images, "--pipeline", pipeline, "--batch-size", "4"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cli check: batches that fit end with 0 and show every shape") {
+  const Data data;
+  const Result result = data.check({"--layers", lenet});
+  CHECK(result.status == 0);
+  CHECK(result.err.empty());
+  CHECK(says(result.out, "full batch {4, 3, 32, 32} last batch {2, 3, 32, 32}"));
+  CHECK(says(result.out, "{4, 16, 5, 5}"));
+  CHECK(says(result.out, "the last batch, {2, 3, 32, 32}, fits"));
+  CHECK(says(result.out, "the model fits these batches"));
+}
+
+TEST_CASE("cli check: a layer that does not fit ends with 1 and says what would fit") {
+  const Result result = run({"check", "--shape", "64,3,28,28", "--layers", lenet});
+  CHECK(result.status == 1);
+  CHECK(result.err == "muster: the model does not fit these batches\n");
+  CHECK(says(result.out, "in_features: expected 400 = 16 x 5 x 5, received 256 = 16 x 4 x 4"));
+  CHECK(says(result.out, "images of 32x32"));
+  const json summary = json::parse(run({"check", "--shape", "64,3,28,28", "--layers", lenet, "--json"}).out);
+  CHECK(summary["fits"] == false);
+  const json& batch = summary["batches"][0];
+  CHECK(batch["shape"] == json({64, 3, 28, 28}));
+  CHECK(batch["rows"].size() == 7);
+  CHECK(batch["diagnosis"]["cause"] == "flatten follows the image size");
+  CHECK(batch["diagnosis"]["fitting_sizes"]["size"] == json({32, 32}));
+}
+
+TEST_CASE("cli check: colour, layout and shard are those of the loader") {
+  const Data data;
+  const Result grey = data.check({"--layers", lenet, "--color", "grey"});
+  CHECK(grey.status == 1);
+  CHECK(says(grey.out, "the model takes colour images"));
+  const Result nhwc = data.check({"--layers", lenet, "--layout", "nhwc"});
+  CHECK(nhwc.status == 1);
+  CHECK(says(nhwc.out, "cause: layout"));
+  // Three of the ten rows go round: a rank's last batch has 1 row of 2.
+  const Result shard = data.check({"--layers", lenet, "--shard", "1/2"});
+  CHECK(shard.status == 0);
+  CHECK(says(shard.out, "last batch {1, 3, 32, 32}"));
+  CHECK(run({"check", "--shape", "4,32,32,3", "--layout", "nhwc", "--layers", "Conv2d(3, 8, 3)"}).status == 1);
+}
+
+TEST_CASE("cli check: layers come from a file or standard input") {
+  const Data data;
+  const fs::path file = data.dir.path() / "model.txt";
+  write_file(file, std::string("Net(\n  (conv): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))\n  (fc): "
+                               "Linear(in_features=7200, out_features=2, bias=True)\n)\n"));
+  CHECK(data.check({"--layers", file.string()}).status == 0);
+  const Result piped = run_shell(fmt::format("{} < {}", command_line({"check", "--shape", "2,3,32,32", "--layers", "-"}),
+                                             quoted(file.string())));
+  CHECK(piped.status == 0);
+  CHECK(says(piped.out, "forward(): Flatten()"));
+}
+
+TEST_CASE("cli check: a wrong call ends with 2 and says why") {
+  const Data data;
+  const std::vector<std::pair<std::vector<std::string>, std::string>> calls = {
+      {{"check"}, "one of the two"},
+      {{"check", data.images}, "one of the two"},
+      {{"check", "--layers", lenet}, "expected DIR"},
+      {{"check", data.images, "--layers", lenet, "--model", "x.onnx"}, "one of the two"},
+      {{"check", data.images, "--layers", lenet, "--shape", "1,2,3,4"}, "--shape"},
+      {{"check", "--layers", lenet, "--shape", "64,3,224"}, "--shape"},
+      {{"check", "--layers", lenet, "--shape", "64,3,224,"}, "--shape"},
+      {{"check", "--layers", lenet, "--shape", "64,3,224,0"}, "--shape"},
+      {{"check", "--layers", lenet, "--shape", "64x3x224x224"}, "--shape"},
+      {{"check", "--layers", "absent.txt", "--shape", "1,2,3,4"}, "--layers"},
+      {{"check", "--layers", "Conv3d(1, 2, 3)", "--shape", "1,2,3,4"}, "does not know the shapes of Conv3d"},
+      {{"check", "--layers", lenet, "--input", "x", "--shape", "1,2,3,4"}, "--input"}};
+  for (const auto& [words, part] : calls) {
+    const Result result = run(words);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(result.out.empty());
+    CHECK(says(result.err, part));
+  }
+}
+
+TEST_CASE("cli check: a pipeline that leaves the size open is refused in the model's terms") {
+  const Data data;
+  const fs::path open = data.dir.path() / "open.json";
+  write_file(open, std::string(R"({"stages":[{"Resize":{"size":32}},{"ToFloat":{}}]})"));
+  const Result result = run({"check", data.images, "--pipeline", open.string(), "--layers", lenet});
+  CHECK(result.status == 2);
+  CHECK(says(result.err, "a batch has one size, and the pipeline leaves it open"));
+  CHECK(says(result.err, "witness"));
+}
