@@ -1,193 +1,37 @@
-// muster inspect DIR: what is in DIR, and how the pipeline comes to its shape.
+// muster inspect DIR: what is in DIR, how the pipeline comes to its shape, and where it will enlarge.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <numeric>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "../preview/markup.hpp"
+#include "charts.hpp"
 #include "commands.hpp"
 #include "incident_log.hpp"
-#include "muster/decode.hpp"
-#include "muster/files.hpp"
+#include "muster/preview.hpp"
 #include "options.hpp"
 #include "output.hpp"
-#include "progress.hpp"
-#include "threads.hpp"
+#include "survey.hpp"
 
 namespace muster::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using markup::escape;
+using markup::isolated;
 
 struct InspectOptions : Options {
   bool json = false;
+  std::string png;   // empty: none
+  std::string html;  // empty: none
+  std::uint64_t num_draws = 10;
 };
-
-/// What the header of one sample says, or why it cannot be read.
-struct Probed {
-  std::optional<ImageInfo> info;
-  std::string error;
-  std::int64_t label = 0;
-  std::int64_t num_bytes = 0;
-};
-
-Probed probe_sample(const Source& source, std::uint64_t id, Sample& sample, const Pipeline& pipeline,
-                    const DecodeLimits& limits) {
-  Probed result;
-  sample.clear();
-  try {
-    source.read(id, sample, {});
-    result.info = probe(sample.bytes, pipeline.decode_options(), limits);
-  } catch (const Error& error) {
-    result.error = error.message();
-  } catch (const std::exception& error) {
-    result.error = error.what();
-  }
-  result.label = sample.label;
-  result.num_bytes = static_cast<std::int64_t>(sample.bytes.size());
-  return result;
-}
-
-/// Reads every header, on several threads. Element i belongs to sample i.
-std::vector<Probed> probe_all(const Source& source, const Pipeline& pipeline, const DecodeLimits& limits,
-                              int num_threads) {
-  std::vector<Probed> results(source.size());
-  std::atomic<std::uint64_t> next = 0;
-  Progress progress("inspect", source.size());
-  const auto work = [&] {
-    Sample sample;
-    for (std::uint64_t id = next++; id < results.size(); id = next++) {
-      results[id] = probe_sample(source, id, sample, pipeline, limits);
-      progress.advance(1, results[id].info ? 0 : 1);
-    }
-  };
-  run_on_threads(num_threads, work);
-  return results;
-}
-
-/// Least, middle, greatest and mean of some numbers.
-struct Spread {
-  double min = 0;
-  double median = 0;
-  double mean = 0;
-  double max = 0;
-};
-
-Spread spread(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  return {values.front(), median, sum / static_cast<double>(values.size()), values.back()};
-}
-
-/// Sides from `from` up to the next bin's.
-struct Bin {
-  std::int64_t from = 0;
-  std::int64_t to = 0;  // the last one inside
-  std::uint64_t num_images = 0;
-};
-
-/// How many images have a shorter side of how many pixels: powers of two and the middles between them. From the
-/// first bin that is not empty to the last.
-std::vector<Bin> histogram(const std::vector<std::int64_t>& sides) {
-  std::vector<Bin> bins = {{1, 15, 0}};
-  for (std::int64_t power = 16; power <= max_side; power *= 2) {
-    bins.push_back({power, power * 3 / 2 - 1, 0});
-    bins.push_back({power * 3 / 2, power * 2 - 1, 0});
-  }
-  for (const std::int64_t side : sides) {
-    ++std::ranges::upper_bound(bins, side, {}, &Bin::from)[-1].num_images;
-  }
-  const auto filled = [](const Bin& bin) { return bin.num_images > 0; };
-  bins.erase(std::find_if(bins.rbegin(), bins.rend(), filled).base(), bins.end());
-  bins.erase(bins.begin(), std::ranges::find_if(bins, filled));
-  return bins;
-}
-
-struct Class {
-  std::int64_t label = 0;
-  std::string name;  // empty when labels have no names
-  std::uint64_t num_images = 0;
-};
-
-struct Failure {
-  std::uint64_t id = 0;
-  std::string path;
-  std::string error;
-};
-
-struct Summary {
-  std::uint64_t num_images = 0;
-  std::uint64_t num_links_skipped = 0;
-  std::int64_t num_bytes = 0;
-  std::vector<Class> classes;
-  std::map<std::string, std::uint64_t> formats;
-  std::map<int, std::uint64_t> channels;
-  std::map<int, std::uint64_t> orientations;
-  Spread height, width, megapixels, aspect, kilobytes;
-  std::vector<Bin> shorter_sides;
-  std::vector<Failure> failures;
-
-  std::uint64_t num_turned() const {
-    const auto upright = orientations.find(1);
-    return num_images - failures.size() - (upright == orientations.end() ? 0 : upright->second);
-  }
-};
-
-Summary summarise(const Source& source, const std::vector<Probed>& samples) {
-  Summary summary;
-  summary.num_images = samples.size();
-  if (const auto* folder = dynamic_cast<const ImageFolder*>(&source)) {
-    summary.num_links_skipped = folder->num_links_skipped();
-  }
-
-  std::map<std::int64_t, std::uint64_t> labels;
-  std::vector<double> heights, widths, megapixels, aspects, kilobytes;
-  std::vector<std::int64_t> shorter_sides;
-  for (std::uint64_t id = 0; id < samples.size(); ++id) {
-    const Probed& sample = samples[id];
-    summary.num_bytes += sample.num_bytes;
-    ++labels[sample.label];
-    if (!sample.info) {
-      summary.failures.push_back({id, source.name(id), sample.error});
-      continue;
-    }
-    ++summary.formats[std::string(name(sample.info->format))];
-    ++summary.channels[sample.info->num_channels];
-    ++summary.orientations[sample.info->orientation];
-    const auto height = static_cast<double>(sample.info->size.height);
-    const auto width = static_cast<double>(sample.info->size.width);
-    heights.push_back(height);
-    widths.push_back(width);
-    megapixels.push_back(height * width / 1e6);
-    aspects.push_back(width / height);
-    kilobytes.push_back(static_cast<double>(sample.num_bytes) / 1e3);
-    shorter_sides.push_back(std::min(sample.info->size.height, sample.info->size.width));
-  }
-  summary.height = spread(std::move(heights));
-  summary.width = spread(std::move(widths));
-  summary.megapixels = spread(std::move(megapixels));
-  summary.aspect = spread(std::move(aspects));
-  summary.kilobytes = spread(std::move(kilobytes));
-  summary.shorter_sides = histogram(shorter_sides);
-
-  const std::vector<std::string>& names = source.classes();
-  for (std::size_t label = 0; label < names.size(); ++label) labels[static_cast<std::int64_t>(label)] += 0;
-  for (const auto& [label, count] : labels) {
-    const bool named = label >= 0 && static_cast<std::size_t>(label) < names.size();
-    summary.classes.push_back({label, named ? names[static_cast<std::size_t>(label)] : "", count});
-  }
-  return summary;
-}
 
 template <class Key>
 std::string counts_line(const std::map<Key, std::uint64_t>& counts) {
@@ -207,33 +51,111 @@ std::string describe_channels(const std::map<int, std::uint64_t>& channels) {
   return counts_line(named);
 }
 
+std::string headline(const Survey& survey) {
+  return fmt::format("{} images, {} classes, {:.1f} MB", survey.num_images, survey.classes.size(),
+                     static_cast<double>(survey.num_bytes) / 1e6);
+}
+
+/// "float32 nchw: 6 x {64, 3, 224, 224}, then 1 x {16, 3, 224, 224}"
+std::string describe_batches(const Loader& loader) {
+  const BatchSpec spec = loader.spec();
+  const bool partial = spec.last_batch_size != spec.batch_size;
+  const std::uint64_t num_full = loader.num_batches() - (partial ? 1 : 0);
+  std::string text = fmt::format("{} {}: ", name(spec.dtype), name(spec.layout));
+  if (num_full > 0) text += fmt::format("{} x {}{}", num_full, spec.shape().to_string(), partial ? ", then " : "");
+  if (partial) text += fmt::format("1 x {}", spec.shape(spec.last_batch_size).to_string());
+  return text;
+}
+
+std::string percent(double share) {
+  const double value = 100 * share;
+  return value > 0 && value < 0.1 ? "<0.1 %" : fmt::format("{:.1f} %", value);
+}
+
+double ratio(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+BarChart side_chart(const Survey& survey) {
+  BarChart chart{
+      .title = "shorter side", .unit = "images", .marked = "share of draws that enlarge", .bars = {}, .remark = {}};
+  for (const SideBin& bin : survey.shorter_sides) {
+    const double share = ratio(bin.num_enlarged, bin.num_draws);
+    chart.bars.push_back({fmt::format("{} - {}", bin.from, bin.to), bin.num_images, share,
+                          bin.num_enlarged > 0 ? percent(share) + " enlarged" : ""});
+  }
+  return chart;
+}
+
+BarChart aspect_chart(const Survey& survey) {
+  BarChart chart{.title = "width / height", .unit = "images", .marked = {}, .bars = {}, .remark = {}};
+  for (const AspectBin& bin : survey.aspects) {
+    const std::string label = bin.to > 1e6    ? fmt::format("{:.2f} and more", bin.from)
+                              : bin.from == 0 ? fmt::format("below {:.2f}", bin.to)
+                                              : fmt::format("{:.2f} - {:.2f}", bin.from, bin.to);
+    chart.bars.push_back({label, bin.num_images, 0, ""});
+  }
+  return chart;
+}
+
+BarChart format_chart(const Survey& survey) {
+  BarChart chart{.title = "format", .unit = "images", .marked = {}, .bars = {}, .remark = {}};
+  for (const auto& [format, count] : survey.formats) chart.bars.push_back({format, count, 0, ""});
+  if (!survey.failures.empty()) chart.bars.push_back({"unreadable", survey.failures.size(), 0, ""});
+  return chart;
+}
+
+/// All classes, or of many the largest and the smallest.
+BarChart class_chart(const Survey& survey, std::size_t most_shown) {
+  BarChart chart{.title = "class", .unit = "images", .marked = {}, .bars = {}, .remark = {}};
+  std::vector<ClassCount> classes = survey.classes;
+  const bool all = classes.size() <= most_shown;
+  if (!all) std::ranges::stable_sort(classes, std::greater{}, &ClassCount::num_images);
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    if (!all && i >= most_shown / 2 && i < classes.size() - most_shown / 2) continue;
+    const ClassCount& entry = classes[i];
+    const std::string label =
+        entry.name.empty() ? fmt::format("{}", entry.label) : fmt::format("{}  {}", entry.label, entry.name);
+    chart.bars.push_back({label, entry.num_images, 0, ""});
+  }
+  if (!all) {
+    chart.remark = fmt::format("the {} largest and the {} smallest of {} classes; --json lists all", most_shown / 2,
+                               most_shown / 2, classes.size());
+  }
+  return chart;
+}
+
+std::string describe_enlargement(const Survey& survey) {
+  const Enlargement& enlargement = survey.enlargement;
+  if (enlargement.num_draws == 0) return "no image could be planned";
+  std::string text =
+      enlargement.num_enlarged == 0
+          ? fmt::format("nothing is enlarged in {} epochs", enlargement.num_epochs)
+          : fmt::format(
+                "{} of the samples of {} epochs are enlarged, at most {:.1f}x: {} images at least once, {} always",
+                percent(enlargement.share()), enlargement.num_epochs, enlargement.max, enlargement.num_images_ever,
+                enlargement.num_images_always);
+  if (enlargement.num_failed > 0) text += fmt::format("; a stage refuses {} samples", enlargement.num_failed);
+  return text;
+}
+
+BarChart enlargement_chart(const Survey& survey) {
+  BarChart chart{.title = "what the pipeline does",
+                 .unit = "samples",
+                 .marked = "enlarged",
+                 .bars = {},
+                 .remark = describe_enlargement(survey)};
+  for (const EnlargementBin& bin : survey.enlargement.bins) {
+    if (bin.num_draws == 0) continue;
+    chart.bars.push_back({bin.label, bin.num_draws, std::string_view(bin.label).starts_with("enlarged") ? 1.0 : 0.0,
+                          percent(ratio(bin.num_draws, survey.enlargement.num_draws))});
+  }
+  return chart;
+}
+
 std::string spread_line(const char* name, const Spread& values, int decimals) {
   return fmt::format("  {:<16}{:>10.{}f}{:>10.{}f}{:>10.{}f}{:>10.{}f}\n", name, values.min, decimals, values.median,
                      decimals, values.mean, decimals, values.max, decimals);
-}
-
-std::string histogram_lines(const std::vector<Bin>& bins) {
-  constexpr std::uint64_t bar_width = 40;
-  std::uint64_t most = 1;
-  for (const Bin& bin : bins) most = std::max(most, bin.num_images);
-  std::string lines = fmt::format("\n  {:<16}{:>10}\n", "shorter side", "images");
-  for (const Bin& bin : bins) {
-    const std::uint64_t bar = (bin.num_images * bar_width + most - 1) / most;
-    lines += fmt::format("  {:<16}{:>10}", fmt::format("{} - {}", bin.from, bin.to), bin.num_images);
-    lines += bar == 0 ? "\n" : fmt::format("  {}\n", std::string(bar, '#'));
-  }
-  return lines;
-}
-
-std::string class_lines(const std::vector<Class>& classes) {
-  constexpr std::size_t most_shown = 20;
-  std::string lines = fmt::format("\n  {:<6}  {:>8}  {}\n", "label", "images", "class");
-  for (std::size_t i = 0; i < std::min(classes.size(), most_shown); ++i) {
-    lines += fmt::format("  {:<6}  {:>8}  {}\n", classes[i].label, classes[i].num_images, classes[i].name);
-  }
-  if (classes.size() > most_shown)
-    lines += fmt::format("  and {} more; --json lists all\n", classes.size() - most_shown);
-  return lines;
 }
 
 std::string failure_lines(const std::vector<Failure>& failures) {
@@ -247,37 +169,96 @@ std::string failure_lines(const std::vector<Failure>& failures) {
   return lines;
 }
 
-std::string for_people(const std::string& dir, const Summary& summary) {
-  std::string text = fmt::format("{}: {} images, {} classes, {:.1f} MB\n\n", dir, summary.num_images,
-                                 summary.classes.size(), static_cast<double>(summary.num_bytes) / 1e6);
-  text += fmt::format("  formats         {}\n", counts_line(summary.formats));
-  text += fmt::format("  channels        {}\n", describe_channels(summary.channels));
-  text += fmt::format("  turned by EXIF  {}\n", summary.num_turned());
-  if (summary.num_links_skipped > 0) {
-    text += fmt::format("  links left out  {} that lead out of the folder, or nowhere\n", summary.num_links_skipped);
+std::string for_people(const std::string& dir, const Survey& survey, const Loader& loader) {
+  std::string text = fmt::format("{}: {}\n\n", dir, headline(survey));
+  text += fmt::format("  formats         {}\n", counts_line(survey.formats));
+  text += fmt::format("  channels        {}\n", describe_channels(survey.channels));
+  text += fmt::format("  turned by EXIF  {}\n", survey.num_turned());
+  if (survey.num_links_skipped > 0) {
+    text += fmt::format("  links left out  {} that lead out of the folder, or nowhere\n", survey.num_links_skipped);
   }
   text += fmt::format("\n  {:<16}{:>10}{:>10}{:>10}{:>10}\n", "", "min", "median", "mean", "max");
-  text += spread_line("height", summary.height, 0);
-  text += spread_line("width", summary.width, 0);
-  text += spread_line("width / height", summary.aspect, 2);
-  text += spread_line("Mpixel", summary.megapixels, 3);
-  text += spread_line("kB", summary.kilobytes, 1);
-  text += histogram_lines(summary.shorter_sides);
-  text += class_lines(summary.classes);
-  if (!summary.failures.empty()) text += failure_lines(summary.failures);
-  return text;
+  text += spread_line("height", survey.height, 0);
+  text += spread_line("width", survey.width, 0);
+  text += spread_line("width / height", survey.aspect, 2);
+  text += spread_line("Mpixel", survey.megapixels, 3);
+  text += spread_line("kB", survey.kilobytes, 1);
+  text += to_text(side_chart(survey));
+  text += to_text(aspect_chart(survey));
+  text += to_text(class_chart(survey, 20));
+  text += to_text(enlargement_chart(survey));
+  if (!survey.failures.empty()) text += failure_lines(survey.failures);
+  text += fmt::format("\nshape proof\n{}", loader.pipeline().proof().to_string());
+  if (!text.ends_with('\n')) text += '\n';
+  return text + fmt::format("\nbatches of {}\n", describe_batches(loader));
 }
 
-std::string for_people(const Loader& loader) {
-  const BatchSpec spec = loader.spec();
-  std::string text = fmt::format("\nshape proof\n{}", loader.pipeline().proof().to_string());
-  if (!text.ends_with('\n')) text += '\n';
-  const bool partial = spec.last_batch_size != spec.batch_size;
-  const std::uint64_t num_full = loader.num_batches() - (partial ? 1 : 0);
-  text += fmt::format("\nbatches of {} {}: ", name(spec.dtype), name(spec.layout));
-  if (num_full > 0) text += fmt::format("{} x {}{}", num_full, spec.shape().to_string(), partial ? ", then " : "");
-  if (partial) text += fmt::format("1 x {}", spec.shape(spec.last_batch_size).to_string());
-  return text + '\n';
+std::vector<BarChart> all_charts(const Survey& survey, std::size_t most_classes) {
+  return {format_chart(survey), side_chart(survey), aspect_chart(survey), enlargement_chart(survey),
+          class_chart(survey, most_classes)};
+}
+
+void write_png_file(const std::string& path, const InspectOptions& options, const Survey& survey,
+                    const Loader& loader) {
+  const std::vector<std::string> lines = {
+      fmt::format("channels: {}   turned by EXIF: {}   unreadable: {}", describe_channels(survey.channels),
+                  survey.num_turned(), survey.failures.size()),
+      fmt::format("height {:.0f} ... {:.0f}, median {:.0f}   width {:.0f} ... {:.0f}, median {:.0f}", survey.height.min,
+                  survey.height.max, survey.height.median, survey.width.min, survey.width.max, survey.width.median),
+      fmt::format("batches of {}", describe_batches(loader))};
+  OutputFile file(path);
+  write_png(file.written_path(),
+            draw_charts(fmt::format("{}: {}", options.dir, headline(survey)), lines, all_charts(survey, 40)).view());
+  file.commit();
+}
+
+std::string spread_row(const char* name, const Spread& values, int decimals) {
+  return fmt::format(
+      "<tr><th scope=\"row\">{}</th><td class=\"n\">{:.{}f}</td><td class=\"n\">{:.{}f}</td><td "
+      "class=\"n\">{:.{}f}</td>"
+      "<td class=\"n\">{:.{}f}</td></tr>\n",
+      name, values.min, decimals, values.median, decimals, values.mean, decimals, values.max, decimals);
+}
+
+std::string page(const InspectOptions& options, const Survey& survey, const Loader& loader) {
+  std::string body = fmt::format(
+      "<header>\n<h1>{}</h1>\n<p class=\"faint\">{}; {}; turned by EXIF {}; unreadable {}</p>"
+      "\n</header>\n",
+      isolated(options.dir), headline(survey), describe_channels(survey.channels), survey.num_turned(),
+      survey.failures.size());
+  body +=
+      "<div class=\"charts\">\n<section>\n<h2>Sizes</h2>\n<table>\n<thead><tr><th></th><th class=\"n\">min</th><th "
+      "class=\"n\">median</th><th class=\"n\">mean</th><th class=\"n\">max</th></tr></thead>\n<tbody>\n";
+  body += spread_row("height", survey.height, 0) + spread_row("width", survey.width, 0);
+  body += spread_row("width / height", survey.aspect, 2) + spread_row("Mpixel", survey.megapixels, 3);
+  body += spread_row("kB", survey.kilobytes, 1) + "</tbody>\n</table>\n</section>\n";
+  for (const BarChart& chart : all_charts(survey, 100)) body += to_html(chart);
+  body += "</div>\n";
+  const ShapeProof& proof = loader.pipeline().proof();
+  body +=
+      "<section>\n<h2>Shape proof</h2>\n<table>\n<thead><tr><th class=\"n\">#</th><th>stage</th><th>sizes that come "
+      "out, height × width</th></tr></thead>\n<tbody>\n";
+  for (std::size_t i = 0; i < proof.rows.size(); ++i) {
+    body += fmt::format("<tr><td class=\"n\">{}</td><td>{}</td><td class=\"num\">{}</td></tr>\n", i + 1,
+                        escape(proof.rows[i].stage), escape(to_string(proof.rows[i].out)));
+  }
+  body += fmt::format("</tbody>\n</table>\n<p>Batches of {}</p>\n</section>\n", escape(describe_batches(loader)));
+  body += fmt::format("<section><details><summary>Pipeline as JSON</summary>\n<pre>{}</pre>\n</details></section>\n",
+                      escape(markup::indent_json(loader.pipeline().to_json())));
+  if (!survey.failures.empty()) {
+    constexpr std::size_t most_shown = 200;
+    body += fmt::format("<section>\n<h2>{} cannot be read</h2>\n<table>\n", survey.failures.size());
+    for (std::size_t i = 0; i < std::min(survey.failures.size(), most_shown); ++i) {
+      body += fmt::format("<tr><td class=\"n\">{}</td><td>{}</td><td>{}</td></tr>\n", survey.failures[i].id,
+                          isolated(survey.failures[i].path), isolated(survey.failures[i].error));
+    }
+    body += "</table>\n";
+    if (survey.failures.size() > most_shown) {
+      body += fmt::format("<p>and {} more; --json lists all</p>\n", survey.failures.size() - most_shown);
+    }
+    body += "</section>\n";
+  }
+  return markup::page("Inspection of " + options.dir, chart_style, body, {});
 }
 
 Json to_json(const Spread& values) {
@@ -295,32 +276,60 @@ Json to_json(Size size) { return {size.height, size.width}; }
 
 Json to_json(const Shape& shape) { return std::vector<std::int64_t>(shape.begin(), shape.end()); }
 
-Json to_json(const std::string& dir, const Summary& summary, const Loader& loader) {
-  Json json = {{"path", dir},
-               {"images", summary.num_images},
-               {"bytes", summary.num_bytes},
-               {"unreadable", summary.failures.size()},
-               {"turned", summary.num_turned()},
-               {"links_skipped", summary.num_links_skipped},
-               {"formats", to_json(summary.formats)},
-               {"channels", to_json(summary.channels)},
-               {"orientations", to_json(summary.orientations)},
-               {"height", to_json(summary.height)},
-               {"width", to_json(summary.width)},
-               {"aspect", to_json(summary.aspect)},
-               {"megapixels", to_json(summary.megapixels)},
-               {"kilobytes", to_json(summary.kilobytes)}};
-  Json bins = Json::array(), classes = Json::array(), errors = Json::array();
-  for (const Bin& bin : summary.shorter_sides) {
-    bins.push_back({{"from", bin.from}, {"to", bin.to}, {"images", bin.num_images}});
+/// What is infinite is null.
+Json bound(double value) { return value > 1e300 ? Json() : Json(value); }
+
+Json to_json(const Enlargement& enlargement) {
+  Json bins = Json::array();
+  for (const EnlargementBin& bin : enlargement.bins) {
+    bins.push_back({{"label", bin.label}, {"below", bound(bin.to)}, {"samples", bin.num_draws}});
   }
-  for (const Class& entry : summary.classes) {
+  return {{"epochs", enlargement.num_epochs},
+          {"samples", enlargement.num_draws},
+          {"enlarged", enlargement.num_enlarged},
+          {"share", enlargement.share()},
+          {"refused", enlargement.num_failed},
+          {"images_ever", enlargement.num_images_ever},
+          {"images_always", enlargement.num_images_always},
+          {"max", enlargement.max},
+          {"bins", std::move(bins)}};
+}
+
+Json to_json(const std::string& dir, const Survey& survey, const Loader& loader) {
+  Json json = {{"path", dir},
+               {"images", survey.num_images},
+               {"bytes", survey.num_bytes},
+               {"unreadable", survey.failures.size()},
+               {"turned", survey.num_turned()},
+               {"links_skipped", survey.num_links_skipped},
+               {"formats", to_json(survey.formats)},
+               {"channels", to_json(survey.channels)},
+               {"orientations", to_json(survey.orientations)},
+               {"height", to_json(survey.height)},
+               {"width", to_json(survey.width)},
+               {"aspect", to_json(survey.aspect)},
+               {"megapixels", to_json(survey.megapixels)},
+               {"kilobytes", to_json(survey.kilobytes)}};
+  Json sides = Json::array(), aspects = Json::array(), classes = Json::array(), errors = Json::array();
+  for (const SideBin& bin : survey.shorter_sides) {
+    sides.push_back({{"from", bin.from},
+                     {"to", bin.to},
+                     {"images", bin.num_images},
+                     {"samples", bin.num_draws},
+                     {"enlarged", bin.num_enlarged}});
+  }
+  for (const AspectBin& bin : survey.aspects) {
+    aspects.push_back({{"from", bin.from}, {"below", bound(bin.to)}, {"images", bin.num_images}});
+  }
+  for (const ClassCount& entry : survey.classes) {
     classes.push_back({{"label", entry.label}, {"name", entry.name}, {"images", entry.num_images}});
   }
-  for (const Failure& failure : summary.failures) {
+  for (const Failure& failure : survey.failures) {
     errors.push_back({{"id", failure.id}, {"path", failure.path}, {"error", failure.error}});
   }
-  json["shorter_side"] = std::move(bins);
+  json["shorter_side"] = std::move(sides);
+  json["aspects"] = std::move(aspects);
+  json["enlargement"] = to_json(survey.enlargement);
   json["classes"] = std::move(classes);
   json["errors"] = std::move(errors);
 
@@ -342,19 +351,19 @@ Json to_json(const std::string& dir, const Summary& summary, const Loader& loade
 
 void inspect(const InspectOptions& options) {
   const Loader loader = make_loader(options);
-  const Source& source = loader.source();
   IncidentLog log(options.report);
-  log.add_faults(source);
-  const Summary summary =
-      summarise(source, probe_all(source, loader.pipeline(), loader.options().limits, num_threads(options)));
-  for (const Failure& failure : summary.failures) {
+  log.add_faults(loader.source());
+  const Survey counted = survey(loader, num_threads(options), options.epoch, options.num_draws);
+  for (const Failure& failure : counted.failures) {
     log.add({.sample_id = failure.id, .path = failure.path, .message = failure.error, .stage = "probe"});
   }
-  if (options.json) {
-    print(to_line(to_json(options.dir, summary, loader)));
-  } else {
-    print(for_people(options.dir, summary) + for_people(loader));
+  if (!options.png.empty()) write_png_file(options.png, options, counted, loader);
+  if (!options.html.empty()) {
+    OutputFile file(options.html);
+    file.write(page(options, counted, loader));
+    file.commit();
   }
+  print(options.json ? to_line(to_json(options.dir, counted, loader)) : for_people(options.dir, counted, loader));
 }
 
 }  // namespace
@@ -362,9 +371,18 @@ void inspect(const InspectOptions& options) {
 Command add_inspect(CLI::App& program) {
   const auto options = std::make_shared<InspectOptions>();
   CLI::App* parser = program.add_subcommand(
-      "inspect", "What is in DIR, and the shape proof, stage by stage. Files that cannot be read are listed.");
+      "inspect",
+      "What is in DIR: sizes, aspect ratios, classes, formats; the shape proof, stage by stage; and how much the "
+      "pipeline will enlarge. Files that cannot be read are listed.");
   add_options(*parser, *options);
   add_json_flag(*parser, options->json);
+  parser->add_option("--png", options->png, "draw the counts as charts, too")->option_text("FILE.png");
+  parser->add_option("--html", options->html, "and as a page that needs no other file")->option_text("FILE.html");
+  parser
+      ->add_option("--draws", options->num_draws,
+                   fmt::format("epochs, from --epoch on, whose draws are counted [{}]", options->num_draws))
+      ->option_text("N")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{10'000}).description(""));
   return {parser, [options] { inspect(*options); }};
 }
 

@@ -96,10 +96,14 @@ void Canvas::fill(const Rect& area, Colour colour) {
   as_mat(image_)(as_cv(inside)).setTo(cv::Scalar(colour.red, colour.green, colour.blue));
 }
 
-void Canvas::draw_picture(const ImageView& picture, std::int64_t y, std::int64_t x) {
+void Canvas::draw_picture(const ImageView& picture, std::int64_t y, std::int64_t x, int cover) {
   const Rect inside = intersect({y, x, picture.size.height, picture.size.width}, Rect::whole(image_.size()));
   for (std::int64_t row = inside.y; row < inside.y + inside.height; ++row) {
-    std::copy_n(picture.row(row - y) + (inside.x - x) * 3, inside.width * 3, image_.row(row) + inside.x * 3);
+    const std::uint8_t* from = picture.row(row - y) + (inside.x - x) * 3;
+    std::uint8_t* to = image_.row(row) + inside.x * 3;
+    for (std::int64_t i = 0; i < inside.width * 3; ++i) {
+      to[i] = static_cast<std::uint8_t>((from[i] * cover + to[i] * (256 - cover)) / 256);
+    }
   }
 }
 

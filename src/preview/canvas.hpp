@@ -32,8 +32,8 @@ class Canvas {
   Canvas(Size size, Colour background);
 
   void fill(const Rect& area, Colour colour);
-  /// RGB pixels.
-  void draw_picture(const ImageView& picture, std::int64_t y, std::int64_t x);
+  /// RGB pixels; `cover` of 256 parts of what is seen afterwards.
+  void draw_picture(const ImageView& picture, std::int64_t y, std::int64_t x, int cover = 256);
   /// The outline of `area`, `thickness` pixels inwards.
   void draw_frame(const Rect& area, int thickness, Colour colour);
   /// ASCII. Capitals are `height` pixels high and stand on the line y + height.

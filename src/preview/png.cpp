@@ -3,12 +3,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <system_error>
 
 #include <fmt/format.h>
 
 #include "decode/jump.hpp"
 #include "muster/preview.hpp"
+#include "preview/png.hpp"
 
 namespace muster {
 namespace {
@@ -34,10 +36,12 @@ void check(const ImageView& image) {
   }
 }
 
-/// libpng's writer of one image into an open file. Errors become SourceError.
+/// libpng's writer of one image, into an open file or into memory. Errors become SourceError.
 class PngWriter {
  public:
-  PngWriter(const std::filesystem::path& path, std::FILE* file) : path_(path), file_(file) {
+  /// Into `file`; if that is null, into `bytes`.
+  PngWriter(const std::filesystem::path& path, std::FILE* file, std::vector<std::uint8_t>* bytes = nullptr)
+      : path_(path), file_(file), bytes_(bytes) {
     png_ = png_create_write_struct(
         PNG_LIBPNG_VER_STRING, this, [](png_structp png, png_const_charp text) { self(png).on_error(text); },
         [](png_structp, png_const_charp) {});
@@ -53,7 +57,7 @@ class PngWriter {
 
   void write(const ImageView& image) {
     if (codec::run_guarded(jump_, [&] { encode(image); })) return;
-    if (std::ferror(file_) != 0) fail(path_, cause_);
+    if (file_ != nullptr && std::ferror(file_) != 0) fail(path_, cause_);
     fail(path_, std::string("cannot be encoded: ") + message_);
   }
 
@@ -66,8 +70,23 @@ class PngWriter {
     std::longjmp(jump_, 1);
   }
 
+  static void append(png_structp png, png_bytep data, png_size_t size) {
+    auto& bytes = *static_cast<std::vector<std::uint8_t>*>(png_get_io_ptr(png));
+    bool has_room = true;
+    try {
+      bytes.insert(bytes.end(), data, data + size);
+    } catch (const std::bad_alloc&) {
+      has_room = false;
+    }
+    if (!has_room) png_error(png, "out of memory");
+  }
+
   void encode(const ImageView& image) {
-    png_init_io(png_, file_);
+    if (file_ != nullptr) {
+      png_init_io(png_, file_);
+    } else {
+      png_set_write_fn(png_, bytes_, append, nullptr);
+    }
     png_set_IHDR(png_, info_, static_cast<png_uint_32>(image.size.width), static_cast<png_uint_32>(image.size.height),
                  8, image.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -78,6 +97,7 @@ class PngWriter {
 
   const std::filesystem::path& path_;
   std::FILE* file_;
+  std::vector<std::uint8_t>* bytes_;
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
   std::jmp_buf jump_{};
@@ -86,6 +106,14 @@ class PngWriter {
 };
 
 }  // namespace
+
+std::vector<std::uint8_t> encode_png(const ImageView& image) {
+  check(image);
+  std::vector<std::uint8_t> bytes;
+  const std::filesystem::path in_memory;
+  PngWriter(in_memory, nullptr, &bytes).write(image);
+  return bytes;
+}
 
 void write_png(const std::filesystem::path& path, const ImageView& image) {
   check(image);

@@ -1,385 +1,305 @@
+// The contact sheet of a loader.
 #include "muster/preview.hpp"
 
 #include <algorithm>
 #include <array>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "preview/canvas.hpp"
+#include "preview/collect.hpp"
+#include "preview/tiles.hpp"
+#include "preview/words.hpp"
 
 namespace muster {
 namespace {
 
-constexpr Colour paper = {250, 250, 248};
-constexpr Colour ink = {38, 40, 44};
-constexpr Colour faint_ink = {120, 122, 128};
-constexpr Colour error_paper = {250, 228, 224};
-constexpr Colour error_ink = {150, 30, 20};
-constexpr Colour white = {255, 255, 255};
+using namespace style;
+using Fate = Variant::Fate;
 
-/// Colours of variants: told apart by most eyes, and from most photographs.
-constexpr std::array<Colour, 8> variant_colours = {{{230, 75, 53},
-                                                    {0, 130, 200},
-                                                    {60, 160, 75},
-                                                    {240, 160, 20},
-                                                    {145, 60, 180},
-                                                    {0, 160, 160},
-                                                    {215, 50, 140},
-                                                    {120, 90, 50}}};
+constexpr std::int64_t captions_height = 3 * line_height + 6;  // usually
+constexpr std::int64_t narrow = 160;                           // cells below this have no room for captions
 
-constexpr int text_height = 8;  // of capitals, in pixels
-constexpr std::int64_t line_height = 16;
-constexpr std::int64_t margin = 20;
-constexpr std::int64_t gap = 12;
-constexpr std::int64_t caption_height = 2 * line_height + 4;
-constexpr std::int64_t max_sheet_pixels = std::int64_t{1} << 28;
+std::int64_t num_grid_rows(const PreviewOptions& options) {
+  return (options.num_variants + options.num_columns - 1) / options.num_columns;
+}
 
-Colour colour_of(std::size_t variant) { return variant_colours[variant % variant_colours.size()]; }
-
-/// A picture in its size on the sheet, or why there is none.
-struct Picture {
-  std::variant<Image, std::string> content;
-  Size drawn;  // what it covers
-
-  const Image* image() const { return std::get_if<Image>(&content); }
-  const std::string& error() const { return std::get<std::string>(content); }
-};
-
-struct Variant {
-  Picture picture;
-  std::optional<Plan> plan;  // where it could be made
-};
-
-/// One line of the sheet.
-struct Line {
-  std::string name;
-  std::string detail;
-  Picture source;
-  Size source_size;
-  std::vector<Variant> variants;
-};
-
-/// The source is where the windows are drawn, so it may be half as wide again as a variant.
-Size source_box(const PreviewOptions& options) { return {options.cell, options.cell * 3 / 2}; }
 Size variant_box(const PreviewOptions& options) { return {options.cell, options.cell}; }
 
-/// `size`, scaled so that it just fits into `box`.
-Size fit(Size size, Size box) {
-  const bool tall = size.height * box.width > size.width * box.height;
-  const std::int64_t in = tall ? size.height : size.width;
-  const std::int64_t out = tall ? box.height : box.width;
-  const auto scaled = [&](std::int64_t side) { return std::max<std::int64_t>(1, (side * out + in / 2) / in); };
-  return {scaled(size.height), scaled(size.width)};
+/// The source is where the windows are drawn: beside one row of variants it may be half as wide again as one, beside
+/// more as large as two by two.
+Size source_box(const PreviewOptions& options) {
+  if (num_grid_rows(options) == 1) return {options.cell, options.cell * 3 / 2};
+  return {2 * options.cell + captions_height + gap, 2 * options.cell};
 }
 
-Picture make_picture(const Image& pixels, Size box) {
-  const Size drawn = fit(pixels.size(), box);
-  if (pixels.channels() == 3) return {scale_picture(pixels.view(), drawn), drawn};
-  Image rgb;
-  convert_color(pixels.view(), Color::rgb, rgb);
-  return {scale_picture(rgb.view(), drawn), drawn};
-}
-
-Picture make_error(const std::exception& error, Size box) {
-  const auto* ours = dynamic_cast<const Error*>(&error);
-  return {ours != nullptr ? ours->message() : std::string(error.what()),
-          {std::min(box.height, 6 * line_height), box.width}};
-}
-
-/// Reads samples and renders them as the loader would, as uint8.
-class Collector {
- public:
-  Collector(const Loader& loader, const PreviewOptions& options)
-      : loader_(loader),
-        options_(options),
-        decoder_(loader.pipeline().decode_options(), loader.options().limits, loader.options().integrity),
-        renderer_(loader.pipeline(), loader.options().limits, loader.options().integrity) {}
-
-  Line line(std::uint64_t id) {
-    Line line;
-    line.name = loader_.source().name(id);
-    line.variants.resize(static_cast<std::size_t>(options_.num_variants));
-    try {
-      read(id);
-    } catch (const std::exception& error) {
-      line.source = make_error(error, source_box(options_));
-      return line;
-    }
-    line.source_size = size_;
-    line.detail = fmt::format("{}  {}", to_string(size_), label());
-    try {
-      line.source = source_picture();
-    } catch (const std::exception& error) {
-      line.source = make_error(error, source_box(options_));
-    }
-    for (std::size_t i = 0; i < line.variants.size(); ++i) {
-      line.variants[i] = variant({loader_.options().seed, options_.first_epoch + i, id});
-    }
-    return line;
-  }
-
- private:
-  void read(std::uint64_t id) {
-    sample_.clear();
-    loader_.source().read(id, sample_, {});
-    if (sample_.image) {
-      size_ = sample_.image->size();
-    } else {
-      info_ = renderer_.probe(sample_.bytes);
-      size_ = info_.size;
-    }
-  }
-
-  std::string label() const {
-    const std::vector<std::string>& classes = loader_.source().classes();
-    const bool named = sample_.label >= 0 && static_cast<std::size_t>(sample_.label) < classes.size();
-    return named ? classes[static_cast<std::size_t>(sample_.label)] : fmt::format("label {}", sample_.label);
-  }
-
-  Picture source_picture() {
-    Image pixels;
-    if (sample_.image) {
-      convert_color(sample_.image->view(), loader_.pipeline().decode_options().color, pixels);
-    } else {
-      decoder_.decode(sample_.bytes, info_, Rect::whole(size_), pixels);
-    }
-    return make_picture(pixels, source_box(options_));
-  }
-
-  Variant variant(const SampleKey& key) {
-    const Pipeline& pipeline = loader_.pipeline();
-    Variant result;
-    try {
-      Plan plan = pipeline.plan(size_, key);
-      Image pixels(pipeline.output_size(), pipeline.num_channels());
-      const Slot slot{reinterpret_cast<std::byte*>(pixels.data()), DType::uint8, Layout::nhwc};
-      if (sample_.image) {
-        renderer_.run(plan, sample_.image->view(), slot);
-      } else {
-        renderer_.run(plan, sample_.bytes, info_, slot);
-      }
-      result.picture = make_picture(pixels, variant_box(options_));
-      result.plan = std::move(plan);
-    } catch (const std::exception& error) {
-      result.picture = make_error(error, variant_box(options_));
-    }
-    return result;
-  }
-
-  const Loader& loader_;
-  const PreviewOptions& options_;
-  Decoder decoder_;
-  Renderer renderer_;
-  Sample sample_;
-  ImageInfo info_;
-  Size size_;
+/// A variant on the sheet: a picture, or a notice in its place.
+struct Tile {
+  std::optional<Picture> picture;
+  Notice notice;
+  Size drawn;
+  std::optional<Rect> window;  // on its own source
+  std::vector<std::string> captions;
+  Colour frame = paper;
 };
 
-/// The samples of the epoch's first rows.
-std::vector<std::uint64_t> first_ids(const Loader& loader, const PreviewOptions& options) {
-  const Order& order = *loader.options().order;  // the loader fills it in
-  std::vector<std::uint64_t> ids;
-  const std::uint64_t count = std::min(static_cast<std::uint64_t>(options.num_samples), order.num_rows());
-  for (std::uint64_t row = 0; row < count; ++row) ids.push_back(order.sample_id(options.first_epoch, row));
-  return ids;
-}
+struct SheetLine {
+  std::string name;
+  std::array<std::string, 2> details;
+  std::optional<Picture> source;
+  std::string error;
+  Size source_size;
+  Size drawn;
+  std::vector<Tile> tiles;
+};
 
-/// What the pipeline does, on one line: "RandomResizedCrop(size=224x224) > ...".
-std::string headline(const Pipeline& pipeline) {
-  std::string text;
-  for (const ShapeProof::Row& row : pipeline.proof().rows) {
-    text += fmt::format("{}{}", text.empty() ? "" : "  >  ", row.stage);
+std::string title_of(Fate fate) {
+  switch (fate) {
+    case Fate::masked:
+      return "MASKED: zeros";
+    case Fate::raised:
+      return "RAISED: the epoch ends";
+    default:
+      return "NOT IN THIS EPOCH";
   }
-  return text;
 }
 
-/// "280x300 at 10,20  flipped": the window as height x width at y,x.
-std::string describe(const Plan& plan) {
-  std::string text = fmt::format("{} at {},{}", to_string(plan.window.size()), plan.window.y, plan.window.x);
-  return plan.opaque ? text + " or so" : text;
+Tile make_tile(const Variant& variant, Size box) {
+  Tile tile;
+  const std::string when = variant.fate == Fate::absent ? fmt::format("epoch {}", variant.epoch)
+                                                        : fmt::format("epoch {}  row {}", variant.epoch, variant.row);
+  if (variant.pixels.empty()) {
+    tile.notice = {title_of(variant.fate), variant.reason, variant.fate != Fate::absent};
+    tile.drawn = {std::min(box.height, 7 * line_height), box.width};
+    if (box.width >= narrow) tile.captions = {when};
+    return tile;
+  }
+  tile.picture = make_picture(variant.pixels, box);
+  tile.drawn = tile.picture->drawn;
+  if (variant.fate == Fate::substituted) tile.frame = substitute_ink;
+  if (variant.fate == Fate::shown) tile.window = variant.plan.window;
+  if (box.width < narrow) return tile;
+  tile.captions = {describe_window(variant.plan), when, describe_changes(variant.plan)};
+  if (variant.fate == Fate::substituted) {
+    tile.captions.push_back(fmt::format("SUBSTITUTE: id {}", variant.id));
+    tile.captions.push_back(variant.name);
+  }
+  if (!variant.reason.empty()) {
+    const std::string why = variant.fate == Fate::substituted ? "because" : "warned:";
+    for (std::string& text : wrap_text(fmt::format("{} {}", why, variant.reason), text_height, box.width - 40, 3)) {
+      tile.captions.push_back(std::move(text));
+    }
+  }
+  return tile;
 }
 
-std::string describe_flips(const Plan& plan) {
-  if (plan.flip_horizontal && plan.flip_vertical) return "turned by 180";
-  if (plan.flip_horizontal) return "flipped";
-  return plan.flip_vertical ? "upside down" : "";
+/// Keeps of a line what the sheet shows.
+SheetLine make_line(const Line& line, const PreviewOptions& options) {
+  SheetLine result;
+  result.name = line.name;
+  result.details = {
+      fmt::format("id {}  {}", line.id, line.label),
+      line.source_size == Size{} ? line.detail : fmt::format("{}  {}", to_string(line.source_size), line.detail)};
+  result.source_size = line.source_size;
+  const Size box = source_box(options);
+  if (line.source.empty()) {
+    result.error = line.error;
+    result.drawn = {std::min(options.cell, 7 * line_height), box.width};
+  } else {
+    result.source = make_picture(line.source, box);
+    result.drawn = result.source->drawn;
+  }
+  for (const Variant& variant : line.variants) result.tiles.push_back(make_tile(variant, variant_box(options)));
+  return result;
 }
 
 class Sheet {
  public:
-  Sheet(const Loader& loader, const PreviewOptions& options, const std::vector<Line>& lines)
-      : options_(options), lines_(lines), canvas_(sheet_size(options, lines), paper) {
-    const std::int64_t width = sheet_size(options, lines).width - 2 * margin;
-    canvas_.draw_text(fit_text(headline(loader.pipeline()), text_height + 1, width), margin, margin, text_height + 1,
-                      ink);
-    const std::string subtitle = fmt::format(
-        "seed {}   every picture before Normalize   windows as height x width at y,x", loader.options().seed);
-    canvas_.draw_text(fit_text(subtitle, text_height, width), margin + line_height + 2, margin, text_height, faint_ink);
-    std::int64_t y = header_height();
-    for (const Line& line : lines_) {
-      draw(line, y);
-      y += pictures_height(line, options) + caption_height + gap;
+  Sheet(const Loader& loader, const PreviewOptions& options, const std::vector<SheetLine>& lines)
+      : options_(options),
+        lines_(lines),
+        header_(header_lines(loader, sheet_width(options) - 2 * margin)),
+        canvas_({sheet_height(), sheet_width(options)}, paper) {
+    std::int64_t y = margin;
+    for (std::size_t i = 0; i < header_.size(); ++i) {
+      canvas_.draw_text(header_[i], y, margin, text_height, i + 1 < header_.size() ? ink : faint_ink);
+      y += line_height;
     }
-  }
-
-  /// Of the whole sheet.
-  static Size sheet_size(const PreviewOptions& options, const std::vector<Line>& lines) {
-    std::int64_t height = header_height() + margin - gap;
-    for (const Line& line : lines) height += pictures_height(line, options) + caption_height + gap;
-    return {height, 2 * margin + source_box(options).width + options.num_variants * (options.cell + gap)};
+    y = header_height();
+    for (const SheetLine& line : lines_) {
+      draw(line, y);
+      y += height_of(line) + line_height;
+    }
   }
 
   Image take() && { return std::move(canvas_).take(); }
 
  private:
-  static std::int64_t header_height() { return margin + 2 * line_height + gap; }
+  static std::int64_t sheet_width(const PreviewOptions& options) {
+    const std::int64_t columns = std::min(options.num_variants, options.num_columns);
+    return 2 * margin + source_box(options).width + columns * (options.cell + gap);
+  }
 
-  static std::int64_t pictures_height(const Line& line, const PreviewOptions& options) {
-    std::int64_t height = std::min<std::int64_t>(options.cell, 4 * line_height);
-    height = std::max(height, line.source.drawn.height);
-    for (const Variant& variant : line.variants) height = std::max(height, variant.picture.drawn.height);
+  /// The pipeline, as many lines as it takes, and what holds for all pictures.
+  static std::vector<std::string> header_lines(const Loader& loader, std::int64_t width) {
+    std::string stages;
+    for (const ShapeProof::Row& row : loader.pipeline().proof().rows) {
+      stages += fmt::format("{}{}", stages.empty() ? "" : "  >  ", row.stage);
+    }
+    std::vector<std::string> lines = wrap_text(stages, text_height, width, 6);
+    const LoaderOptions& options = loader.options();
+    lines.push_back(fit_text(fmt::format("seed {}   on error: {}   every picture before Normalize   windows as y, x of "
+                                         "their corner, height x width",
+                                         options.seed, name(options.on_error)),
+                             text_height, width));
+    return lines;
+  }
+
+  std::int64_t header_height() const { return margin + static_cast<std::int64_t>(header_.size()) * line_height + gap; }
+
+  std::int64_t sheet_height() const {
+    std::int64_t height = header_height() + margin - line_height;
+    for (const SheetLine& line : lines_) height += height_of(line) + line_height;
     return height;
   }
 
-  void draw(const Line& line, std::int64_t y) {
-    const std::int64_t below = y + pictures_height(line, options_) + 6;
-    draw(line.source, y, margin);
-    const std::int64_t source_width = source_box(options_).width;
-    caption(line.name, below, margin, ink, source_width);
-    caption(line.detail, below + line_height, margin, faint_ink, source_width);
-    if (line.source.image() != nullptr) draw_windows(line, y);
+  /// The tiles of one row of a line's grid of variants.
+  template <class Use>
+  void for_row(const SheetLine& line, std::int64_t grid_row, Use&& use) const {
+    const auto first = static_cast<std::size_t>(grid_row * options_.num_columns);
+    const std::size_t end = std::min(line.tiles.size(), first + static_cast<std::size_t>(options_.num_columns));
+    for (std::size_t i = first; i < end; ++i) use(line.tiles[i]);
+  }
 
-    for (std::size_t i = 0; i < line.variants.size(); ++i) {
-      const std::int64_t x =
-          margin + source_box(options_).width + gap + (options_.cell + gap) * static_cast<std::int64_t>(i);
-      const Variant& variant = line.variants[i];
-      if (variant.picture.drawn == Size{}) continue;  // the sample could not even be read
-      draw(variant.picture, y, x);
-      tag(i, below, x);
-      if (!variant.plan) continue;
-      const std::int64_t text_x = x + tag_size + 5;
-      const std::int64_t width = options_.cell - (text_x - x);
-      caption(describe(*variant.plan), below, text_x, ink, width);
-      caption(fmt::format("epoch {}  {}", options_.first_epoch + i, describe_flips(*variant.plan)), below + line_height,
-              text_x, faint_ink, width);
+  /// The height of that row's captions.
+  std::int64_t captions_of(const SheetLine& line, std::int64_t grid_row) const {
+    std::int64_t height = options_.cell < narrow ? tag_size + 8 : captions_height;
+    for_row(line, grid_row, [&](const Tile& tile) {
+      height = std::max(height, static_cast<std::int64_t>(tile.captions.size()) * line_height + 6);
+    });
+    return height;
+  }
+
+  /// Of one row of a line's grid of variants, captions included.
+  std::int64_t grid_row_height(const SheetLine& line, std::int64_t grid_row) const {
+    std::int64_t height = 0;
+    for_row(line, grid_row, [&](const Tile& tile) { height = std::max(height, tile.drawn.height); });
+    return height + captions_of(line, grid_row);
+  }
+
+  std::int64_t height_of(const SheetLine& line) const {
+    std::int64_t height = 0;
+    for (std::int64_t row = 0; row < num_grid_rows(options_); ++row) {
+      height += grid_row_height(line, row) + (row > 0 ? gap : 0);
+    }
+    return std::max(height, source_height(line) + captions_height);
+  }
+
+  /// Tags of windows need some room, however small the picture is.
+  static std::int64_t source_height(const SheetLine& line) { return std::max(line.drawn.height, tag_size); }
+
+  void draw(const SheetLine& line, std::int64_t y) {
+    const std::int64_t width = source_box(options_).width;
+    if (line.source) {
+      canvas_.draw_picture(line.source->image.view(), y, margin);
+      draw_windows(line, y);
+    } else {
+      draw_notice(canvas_, {"CANNOT BE SHOWN", line.error, true}, {y, margin, line.drawn.height, line.drawn.width});
+    }
+    const std::int64_t below = y + source_height(line) + 6;
+    draw_caption(canvas_, line.name, below, margin, ink, width);
+    draw_caption(canvas_, line.details[0], below + line_height, margin, faint_ink, width);
+    draw_caption(canvas_, line.details[1], below + 2 * line_height, margin, faint_ink, width);
+
+    std::int64_t row_y = y;
+    for (std::int64_t row = 0; row < num_grid_rows(options_); ++row) {
+      const std::int64_t height = grid_row_height(line, row);
+      for (std::int64_t column = 0; column < options_.num_columns; ++column) {
+        const auto i = static_cast<std::size_t>(row * options_.num_columns + column);
+        if (i < line.tiles.size()) {
+          draw(line.tiles[i], i, row_y, margin + width + gap + column * (options_.cell + gap),
+               row_y + height - captions_of(line, row) + 6);
+        }
+      }
+      row_y += height + gap;
     }
   }
 
-  void draw(const Picture& picture, std::int64_t y, std::int64_t x) {
-    const Rect area = {y, x, picture.drawn.height, picture.drawn.width};
-    if (const Image* image = picture.image()) {
-      canvas_.draw_picture(image->view(), y, x);
-      return;
+  void draw(const Tile& tile, std::size_t index, std::int64_t y, std::int64_t x, std::int64_t below) {
+    const Rect area = {y, x, tile.drawn.height, tile.drawn.width};
+    if (tile.picture) {
+      // A frame lies outside: no pixel of the picture is covered.
+      canvas_.draw_frame({area.y - 3, area.x - 3, area.height + 6, area.width + 6}, 3, tile.frame);
+      canvas_.draw_picture(tile.picture->image.view(), y, x);
+    } else {
+      draw_notice(canvas_, tile.notice, area);
     }
-    canvas_.fill(area, error_paper);
-    canvas_.draw_frame(area, 1, error_ink);
-    constexpr std::int64_t inset = 8;
-    const auto num_lines = static_cast<std::size_t>(std::max<std::int64_t>(1, (area.height - inset) / line_height));
-    std::int64_t line_y = y + inset;
-    for (const std::string& text : wrap_text(picture.error(), text_height, area.width - 2 * inset, num_lines)) {
-      canvas_.draw_text(text, line_y, x + inset, text_height, error_ink);
-      line_y += line_height;
+    draw_tag(canvas_, index + 1, colour_of(index), below, x);
+    const std::int64_t text_x = x + tag_width(index + 1) + 5;
+    const std::int64_t width = options_.cell - (text_x - x);
+    for (std::size_t i = 0; i < tile.captions.size(); ++i) {
+      const Colour colour = i == 0 ? ink : i < 3 ? faint_ink : substitute_ink;
+      draw_caption(canvas_, tile.captions[i], below + static_cast<std::int64_t>(i) * line_height, text_x, colour,
+                   width);
     }
   }
 
   /// Every variant's window on the source, largest first, so that none hides another.
-  void draw_windows(const Line& line, std::int64_t y) {
-    const Size drawn = line.source.drawn;
-    const auto on_sheet = [&](const Rect& window) {
-      const std::int64_t top = window.y * drawn.height / line.source_size.height;
-      const std::int64_t left = window.x * drawn.width / line.source_size.width;
-      const std::int64_t bottom =
-          ((window.y + window.height) * drawn.height + line.source_size.height - 1) / line.source_size.height;
-      const std::int64_t right =
-          ((window.x + window.width) * drawn.width + line.source_size.width - 1) / line.source_size.width;
-      return Rect{y + top, margin + left, bottom - top, right - left};
-    };
+  void draw_windows(const SheetLine& line, std::int64_t y) {
     std::vector<std::pair<Rect, std::size_t>> windows;
-    for (std::size_t i = 0; i < line.variants.size(); ++i) {
-      if (line.variants[i].plan) windows.emplace_back(on_sheet(line.variants[i].plan->window), i);
+    for (std::size_t i = 0; i < line.tiles.size(); ++i) {
+      if (!line.tiles[i].window) continue;
+      const Rect area = scale_window(*line.tiles[i].window, line.source_size, line.drawn);
+      windows.emplace_back(Rect{y + area.y, margin + area.x, area.height, area.width}, i);
     }
     std::ranges::stable_sort(windows, std::greater{},
                              [](const auto& entry) { return entry.first.height * entry.first.width; });
+    const bool many = windows.size() > most_tagged;
     for (const auto& [area, i] : windows) {
-      canvas_.draw_frame({area.y - 1, area.x - 1, area.height + 2, area.width + 2}, 1, white);
-      canvas_.draw_frame(area, 2, colour_of(i));
+      if (!many) canvas_.draw_frame({area.y - 1, area.x - 1, area.height + 2, area.width + 2}, 1, white);
+      canvas_.draw_frame(area, many ? 1 : 2, colour_of(i));
     }
-    std::vector<Rect> taken;
+    if (many) {
+      canvas_.draw_picture(line.source->image.view(), y, margin, 160);  // is still to be seen
+      return;
+    }
+    TagPlaces places({y, margin, source_height(line), std::max(line.drawn.width, tag_size)});
     for (const auto& [area, i] : windows) {
-      const Rect place = free_place(area, taken);
-      taken.push_back(place);
-      tag(i, place.y, place.x);
+      const Rect place = places.next(area, {tag_size, tag_width(i + 1)});
+      draw_tag(canvas_, i + 1, colour_of(i), place.y, place.x);
     }
   }
-
-  /// Where the tag of a window goes: its corners first, then along its upper and lower edge.
-  static Rect free_place(const Rect& area, const std::vector<Rect>& taken) {
-    const std::int64_t right = area.x + area.width - tag_size;
-    const std::int64_t bottom = area.y + area.height - tag_size;
-    std::vector<Rect> places;
-    for (const std::int64_t py : {area.y, bottom}) {
-      for (const std::int64_t px : {area.x, right}) places.push_back({py, px, tag_size, tag_size});
-    }
-    for (const std::int64_t py : {area.y, bottom}) {
-      for (std::int64_t px = area.x; px <= right; px += tag_size + 1) places.push_back({py, px, tag_size, tag_size});
-    }
-    const auto is_free = [&](const Rect& place) {
-      return std::ranges::all_of(taken, [&](const Rect& other) { return intersect(place, other).empty(); });
-    };
-    const auto found = std::ranges::find_if(places, is_free);
-    return found == places.end() ? places.front() : *found;
-  }
-
-  /// The number of a variant in its colour.
-  void tag(std::size_t variant, std::int64_t y, std::int64_t x) {
-    const std::string number = std::to_string(variant + 1);
-    canvas_.fill({y, x, tag_size, tag_size}, colour_of(variant));
-    canvas_.draw_text(number, y + (tag_size - text_height) / 2,
-                      x + (tag_size - text_width(number, text_height)) / 2 + 1, text_height, white);
-  }
-
-  void caption(std::string_view text, std::int64_t y, std::int64_t x, Colour colour, std::int64_t width) {
-    canvas_.draw_text(fit_text(text, text_height, width), y + 3, x, text_height, colour);
-  }
-
-  static constexpr std::int64_t tag_size = 14;
 
   const PreviewOptions& options_;
-  const std::vector<Line>& lines_;
+  const std::vector<SheetLine>& lines_;
+  const std::vector<std::string> header_;
   Canvas canvas_;
 };
 
-void check(const PreviewOptions& options) {
-  const auto expect = [](const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-    if (value < low || value > high) {
-      throw ConfigError("contact_sheet", fmt::format("{}: expected {} ... {}, received {}", name, low, high, value));
-    }
-  };
-  expect("num_samples", options.num_samples, 1, 1000);
-  expect("num_variants", options.num_variants, 1, 100);
-  expect("cell", options.cell, 32, 4096);
-  const std::int64_t pixels = options.num_samples * (options.num_variants + 2) * options.cell * options.cell;
-  if (pixels > max_sheet_pixels) {
-    throw ConfigError("contact_sheet", fmt::format("{} samples of 1 + {} pictures of {} pixels make a sheet of {} "
-                                                   "Mpixel, more than {}; ask for fewer or smaller ones",
-                                                   options.num_samples, options.num_variants, options.cell,
-                                                   pixels >> 20, max_sheet_pixels >> 20));
-  }
+void check_size(std::size_t num_lines, const PreviewOptions& options) {
+  const Size box = source_box(options);
+  const std::int64_t cells = num_grid_rows(options) * std::min(options.num_variants, options.num_columns);
+  const std::int64_t pixels =
+      static_cast<std::int64_t>(num_lines) * (cells * options.cell * options.cell + box.height * box.width);
+  if (pixels <= most_pixels) return;
+  throw ConfigError("contact_sheet",
+                    fmt::format("{} samples of 1 + {} pictures of {} pixels make a sheet of {} "
+                                "Mpixel, more than {}; ask for fewer or smaller ones",
+                                num_lines, options.num_variants, options.cell, pixels >> 20, most_pixels >> 20));
 }
 
 }  // namespace
 
 Image contact_sheet(const Loader& loader, const PreviewOptions& options) {
-  check(options);
-  Collector collector(loader, options);
-  std::vector<Line> lines;
-  for (const std::uint64_t id : first_ids(loader, options)) lines.push_back(collector.line(id));
+  check(options, "contact_sheet");
+  std::vector<Wanted> wanted = wanted_samples(loader, options, "contact_sheet");
+  check_size(wanted.size(), options);
+  Collector collector(loader, options, std::move(wanted), source_box(options));
+  std::vector<SheetLine> lines;
+  for (std::size_t i = 0; i < collector.num_lines(); ++i) lines.push_back(make_line(collector.line(i), options));
   return Sheet(loader, options, lines).take();
 }
 

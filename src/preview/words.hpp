@@ -1,0 +1,26 @@
+// Plans in words, as captions of pictures.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "muster/pipeline.hpp"
+
+namespace muster {
+
+/// "y 103  x 46  154x177"; with "or so" where an opaque stage takes part.
+std::string describe_window(const Plan& plan);
+/// "flipped", "upside down", "turned by 180"; empty for neither.
+std::string describe_flips(const Plan& plan);
+/// How many pixels of the output one of the source becomes, on the axis that is stretched more.
+double enlargement(const Plan& plan);
+/// "enlarged 1.45x"; empty where nothing is enlarged.
+std::string describe_enlargement(const Plan& plan);
+/// True if the output shows more than the source has.
+bool is_padded(const Plan& plan);
+/// Flips, enlargement and padding that there are: "flipped, enlarged 1.45x, padded".
+std::string describe_changes(const Plan& plan);
+/// A line for each stage: "RandomCrop  40x60 to 32x32: crop 32x32 at y 3, x 5".
+std::vector<std::string> describe_stages(const Plan& plan, const Pipeline& pipeline);
+
+}  // namespace muster

@@ -1,0 +1,272 @@
+// Pages and sheets of loaders: what they show is what a training run saw.
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "muster/muster.hpp"
+#include "preview/collect.hpp"
+#include "preview/markup.hpp"
+#include "preview/tiles.hpp"
+#include "preview/words.hpp"
+#include "preview_support.hpp"
+#include "support.hpp"
+
+namespace {
+
+using namespace muster;
+using muster::test::check_self_contained;
+using muster::test::count_of;
+using muster::test::noise_image;
+using muster::test::pixels_of;
+using muster::test::variants_of;
+
+std::vector<Sample> noise_samples(std::size_t count) {
+  std::vector<Sample> samples(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto k = static_cast<std::int64_t>(i);
+    samples[i].image =
+        std::make_shared<Image>(noise_image({50 + 3 * k, 90 - 2 * k}, 3, static_cast<std::uint32_t>(i + 1)));
+    samples[i].label = k % 2;
+  }
+  return samples;
+}
+
+void break_sample(Sample& sample) {
+  sample.image = nullptr;
+  sample.bytes = {'n', 'o', ' ', 'i', 'm', 'a', 'g', 'e'};
+}
+
+const Pipeline& crop() {
+  static const Pipeline pipeline{RandomResizedCrop{.size = {32, 40}}, RandomHorizontalFlip{},
+                                 Normalize{imagenet_mean, imagenet_stddev}};
+  return pipeline;
+}
+
+bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("preview: the variants of a page decode to the bytes that the loader delivers") {
+  const Loader loader(MemorySource(noise_samples(9)), crop(), {.batch_size = 4, .shuffle = true, .seed = 5});
+  const Order& order = *loader.options().order;
+  const std::string page = preview_page(loader, {.num_samples = 3, .num_variants = 4, .first_epoch = 2});
+  const std::vector<Image> shown = variants_of(page);
+  REQUIRE(shown.size() == 12);
+  for (std::uint64_t line = 0; line < 3; ++line) {
+    const std::uint64_t id = order.sample_id(2, line);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const std::uint64_t row = rows_of(order, 2 + i, {id})[0].value();
+      CAPTURE(line);
+      CAPTURE(i);
+      CHECK(shown[line * 4 + i] == pixels_of(loader, 2 + i, row));
+      CHECK(says(page, fmt::format("epoch {}, row {}", 2 + i, row)));
+      const Rect window = loader.plan(2 + i, row).window;
+      CHECK(says(page, fmt::format("data-k=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>", i, window.x,
+                                   window.y, window.width, window.height)));
+    }
+  }
+}
+
+TEST_CASE("preview: a page asks for nothing that is not in it, and has proof, options and pipeline") {
+  const Loader loader(MemorySource(noise_samples(3)), crop(), {.batch_size = 2, .seed = 77});
+  const std::string page = preview_page(loader, {.num_samples = 2, .num_variants = 2, .title = "my data"});
+  check_self_contained(page);
+  CHECK(says(page, "my data"));
+  CHECK(says(page, "RandomResizedCrop(size=[32,40])"));
+  CHECK(says(page, "&quot;RandomHorizontalFlip&quot;"));
+  CHECK(says(page, "<td>77</td>"));
+  CHECK(page.starts_with("<!DOCTYPE html>"));
+  CHECK(page.ends_with("</html>\n"));
+}
+
+TEST_CASE("preview: hostile names stay text, in every place of a page") {
+  const std::vector<std::string> names = {"<script>alert(1)</script>.jpg",
+                                          "\"><img src=x onerror=alert(1)>",
+                                          "' onmouseover='alert(1)",
+                                          "</style></script><svg onload=alert(1)>",
+                                          "bad \xff\xfe utf \xc3",
+                                          std::string("zero\0byte", 9),
+                                          "&lt;b&gt;"};
+  std::vector<Sample> samples = noise_samples(names.size());
+  break_sample(samples[2]);
+  const std::vector<std::string> classes = {"<i>cat</i>", "\" onload=\"x"};
+  for (const OnError policy : {OnError::raise, OnError::mask, OnError::substitute}) {
+    const Loader loader(MemorySource(samples, names, classes), crop(), {.on_error = policy});
+    const std::string page =
+        preview_page(loader, {.num_samples = 7, .num_variants = 3, .title = "</title><script>alert(2)</script>"});
+    CHECK(count_of(page, "<script") == 1);
+    CHECK(count_of(page, "</script") == 1);
+    CHECK(count_of(page, "<img src=x") == 0);
+    CHECK(count_of(page, "<svg onload") == 0);
+    CHECK(count_of(page, "\" onload=") == 0);
+    CHECK(count_of(page, "' onmouseover") == 0);
+    CHECK(count_of(page, "<i>cat") == 0);
+    CHECK(says(page, "&lt;script&gt;alert(1)"));
+    CHECK(says(page, "&amp;lt;b&amp;gt;"));
+    CHECK_NOTHROW(nlohmann::json(page).dump());  // throws for what is no UTF-8
+    CHECK(page.find('\0') == std::string::npos);
+    check_self_contained(page);
+  }
+}
+
+TEST_CASE("preview: masked, substituted, raised and absent samples are shown as that, with the reason") {
+  std::vector<Sample> samples = noise_samples(6);
+  break_sample(samples[1]);
+  const auto page = [&](OnError policy, std::vector<std::uint64_t> ids) {
+    const Loader loader(MemorySource(samples), crop(), {.seed = 3, .on_error = policy});
+    return preview_page(loader, {.num_variants = 1, .first_epoch = 4, .ids = std::move(ids)});
+  };
+  CHECK(says(page(OnError::mask, {1}), "Masked: zeros"));
+  CHECK(says(page(OnError::mask, {1}), "not an image"));
+  CHECK(says(page(OnError::raise, {1}), "Raised: the epoch ends"));
+  CHECK(!says(page(OnError::mask, {0}), "Masked: zeros"));
+
+  Loader loader(
+      MemorySource(samples), crop(),
+      {.batch_size = 6, .seed = 3, .on_error = OnError::substitute, .dtype = DType::uint8, .layout = Layout::nhwc});
+  EpochRange epoch = loader.epoch(4);
+  const Batch batch = epoch.next().value();
+  REQUIRE(batch.incidents.size() == 1);
+  const std::string shown = page(OnError::substitute, {1});
+  CHECK(says(shown, fmt::format("substitute</span> id {}", batch.ids[1])));
+  CHECK(says(shown, "not an image"));
+  CHECK(count_of(shown, "<rect") == 0);  // its window lies on another image
+  const std::vector<Image> pictures = variants_of(shown);
+  REQUIRE(pictures.size() == 1);
+  CHECK(pictures[0] == Image({reinterpret_cast<const std::uint8_t*>(batch.images.row(1).data()), {32, 40}, 3, 120}));
+
+  struct EvenEpochs : Order {
+    std::uint64_t num_rows() const override { return 2; }
+    std::uint64_t sample_id(std::uint64_t epoch_, std::uint64_t row) const override { return row + epoch_ % 2 * 3; }
+  };
+  const Loader sometimes(MemorySource(noise_samples(6)), crop(), {.order = std::make_shared<EvenEpochs>()});
+  CHECK(count_of(preview_page(sometimes, {.num_variants = 2, .ids = {1}}), "Not in this epoch") == 1);
+}
+
+TEST_CASE("preview: ids and rows name the same samples, and what the epoch does not have is refused") {
+  const Loader loader(MemorySource(noise_samples(20)), crop(), {.shuffle = true, .seed = 9, .exclude = {4}});
+  const Order& order = *loader.options().order;
+  const std::vector<std::uint64_t> rows = {7, 0, 18};
+  std::vector<std::uint64_t> ids;
+  for (const std::uint64_t row : rows) ids.push_back(order.sample_id(6, row));
+  PreviewOptions by_id{.num_variants = 2, .first_epoch = 6, .cell = 40, .ids = ids};
+  PreviewOptions by_row{.num_variants = 2, .first_epoch = 6, .cell = 40, .rows = rows};
+  CHECK(contact_sheet(loader, by_id) == contact_sheet(loader, by_row));
+  CHECK(preview_page(loader, by_id) == preview_page(loader, by_row));
+  CHECK_THROWS_AS(contact_sheet(loader, {.ids = {20}}), ConfigError);
+  CHECK_THROWS_AS(contact_sheet(loader, {.ids = {4}}), ConfigError);  // excluded
+  CHECK_THROWS_AS(contact_sheet(loader, {.rows = {19}}), ConfigError);
+  CHECK_THROWS_AS(contact_sheet(loader, {.ids = {1}, .rows = {1}}), ConfigError);
+  CHECK_THROWS_AS(preview_page(loader, {.num_variants = 0}), ConfigError);
+  CHECK_THROWS_AS(preview_page(loader, {.num_columns = 0}), ConfigError);
+  CHECK_THROWS_AS(preview_page(loader, {.first_epoch = ~std::uint64_t{0}}), ConfigError);
+  const Loader large(MemorySource(noise_samples(2)), Pipeline{Resize{Size{4000, 4000}}});
+  CHECK_THROWS_AS(preview_page(large, {.num_samples = 1, .num_variants = 1000}), ConfigError);
+}
+
+TEST_CASE("preview: the row of an id is its first in the order, whatever the order") {
+  const ShuffledOrder shuffled(500, 3);
+  const SequentialOrder listed(500);
+  const BlockShuffledOrder blocks(500, 7, 3);
+  for (const Order* order :
+       {static_cast<const Order*>(&shuffled), static_cast<const Order*>(&listed), static_cast<const Order*>(&blocks)}) {
+    const auto rows = rows_of(*order, 2, {499, 0, 17, 17, 600});
+    for (const std::size_t i : {0u, 1u, 2u, 3u}) {
+      REQUIRE(rows[i].has_value());
+      CHECK(order->sample_id(2, *rows[i]) == std::vector<std::uint64_t>{499, 0, 17, 17}[i]);
+    }
+    CHECK(!rows[4].has_value());
+  }
+}
+
+TEST_CASE("preview: every window is drawn where the plan says, and every variant pixel by pixel") {
+  constexpr std::int64_t cell = 128;
+  const Pipeline pipeline{RandomResizedCrop{.size = {cell, cell}, .scale = {0.2, 0.8}}};
+  std::vector<Sample> samples(1);
+  Image plain({cell, cell}, 3);
+  for (std::size_t i = 0; i < plain.size_bytes(); ++i) plain.data()[i] = static_cast<std::uint8_t>(1 + i % 3);
+  samples[0].image = std::make_shared<Image>(plain);
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    CAPTURE(seed);
+    const Loader loader(MemorySource(samples), pipeline, {.seed = seed});
+    const Image sheet = contact_sheet(loader, {.num_samples = 1, .num_variants = 1, .cell = cell});
+    const auto is = [&](std::int64_t y, std::int64_t x, Colour colour) {
+      const std::uint8_t* pixel = sheet.row(y) + 3 * x;
+      return pixel[0] == colour.red && pixel[1] == colour.green && pixel[2] == colour.blue;
+    };
+    const std::int64_t left = style::margin, variant_left = left + cell * 3 / 2 + style::gap;
+    std::int64_t top = 0;
+    while (!is(top, variant_left, {1, 2, 3})) ++top;
+    const Rect window = loader.plan(0, 0).window;
+    const std::int64_t mid_y = top + window.y + window.height / 2, mid_x = left + window.x + window.width / 2;
+    const std::int64_t bottom = top + window.y + window.height - 1, right = left + window.x + window.width - 1;
+    const Colour colour = style::colour_of(0);
+    CHECK(is(mid_y, left + window.x, colour));
+    CHECK(is(mid_y, right, colour));
+    CHECK(is(top + window.y, mid_x, colour));
+    CHECK(is(bottom, mid_x, colour));
+    CHECK(is(mid_y, mid_x, {1, 2, 3}));
+    if (window.x >= 2) CHECK(is(mid_y, left + window.x - 2, {1, 2, 3}));
+    if (bottom + 2 < top + cell) CHECK(is(bottom + 2, mid_x, {1, 2, 3}));
+    const Image expected = pixels_of(loader, 0, 0);
+    const Image shown(sheet.view().crop({top, variant_left, cell, cell}));
+    CHECK(shown == expected);
+  }
+}
+
+TEST_CASE("preview: tags of windows lie inside the picture and cover none of the others while there is room") {
+  const Rect around{100, 20, 60, 300};
+  for (std::int64_t seed = 1; seed < 50; ++seed) {
+    TagPlaces places(around);
+    std::vector<Rect> tags;
+    for (std::int64_t i = 0; i < 8; ++i) {
+      const Rect window{100 + seed * i % 30, 20 + seed * 7 * i % 200, 1 + seed % 30, 1 + seed * i % 90};
+      tags.push_back(places.next(window, {14, 14}));
+      CHECK(intersect(tags.back(), around) == tags.back());
+      for (std::size_t k = 0; k + 1 < tags.size(); ++k) CHECK(intersect(tags[k], tags.back()).empty());
+    }
+  }
+}
+
+TEST_CASE("preview: hundreds of variants, and images a pixel high, are drawn") {
+  std::vector<Sample> samples(2);
+  samples[0].image = std::make_shared<Image>(noise_image({1, 2000}, 3, 3));
+  samples[1].image = std::make_shared<Image>(noise_image({400, 20}, 1, 4));
+  const Loader loader(MemorySource(std::move(samples)), crop());
+  const PreviewOptions options{.num_samples = 2, .num_variants = 600, .cell = 32, .num_columns = 20};
+  const Image sheet = contact_sheet(loader, options);
+  CHECK(sheet.width() < 2000);
+  CHECK(variants_of(preview_page(loader, options)).size() == 1200);
+}
+
+TEST_CASE("preview: plans in words name window, flips, enlargement and padding") {
+  const SampleKey key{.seed = 1, .epoch = 0, .sample_id = 0};
+  const Pipeline flipped{Resize{Size{20, 30}}, RandomHorizontalFlip{1.0}};
+  CHECK(describe_changes(flipped.plan({10, 30}, key)) == "flipped, enlarged 2.00x");
+  CHECK(describe_window(flipped.plan({10, 30}, key)) == "y 0  x 0  10x30");
+  const Pipeline turned{CenterCrop{{8, 8}}, RandomHorizontalFlip{1.0}, RandomVerticalFlip{1.0}};
+  CHECK(describe_changes(turned.plan({10, 10}, key)) == "turned by 180");
+  CHECK(describe_window(turned.plan({10, 10}, key)) == "y 1  x 1  8x8");
+  CHECK(describe_changes(turned.plan({4, 10}, key)) == "turned by 180, padded");
+  CHECK(describe_stages(flipped.plan({10, 30}, key), flipped)[0] ==
+        "Resize  10x30 to 20x30: resample to 20x30 (bilinear)");
+}
+
+TEST_CASE("markup: base64 and indented JSON say what they were made of") {
+  for (std::size_t length = 0; length < 20; ++length) {
+    std::vector<std::uint8_t> bytes;
+    for (std::size_t i = 0; i < length; ++i) bytes.push_back(static_cast<std::uint8_t>(i * 37 + 200));
+    CHECK(test::from_base64(markup::base64(bytes)) == bytes);
+  }
+  CHECK(markup::base64(std::vector<std::uint8_t>{'M', 'a'}) == "TWE=");
+  const std::string json = R"({"a":[1,{"b":"x,\"}y"}],"c":{}})";
+  CHECK(nlohmann::json::parse(markup::indent_json(json)) == nlohmann::json::parse(json));
+  CHECK(markup::escape("a\xe2\x82\xac\xf0\x9f\x98\x80") == "a\xe2\x82\xac\xf0\x9f\x98\x80");
+  CHECK(markup::escape("\xc0\xaf\xed\xa0\x80") ==
+        "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // overlong, a surrogate
+}
