@@ -191,6 +191,8 @@ TEST_CASE("cli: verify passes sound data and names what is damaged") {
 TEST_CASE("shard paths: braces are ranges with the digits of their first number") {
   CHECK(shard_paths("a.tar") == std::vector<std::string>{"a.tar"});
   CHECK(shard_paths("a-{08..11}.tar") == std::vector<std::string>{"a-08.tar", "a-09.tar", "a-10.tar", "a-11.tar"});
+  CHECK(shard_paths("{18446744073709551615..18446744073709551615}") ==
+        std::vector<std::string>{"18446744073709551615"});
   CHECK(shard_paths("{9..10}") == std::vector<std::string>{"9", "10"});
   CHECK(shard_paths("{0..1}/{5..6}") == std::vector<std::string>{"0/5", "0/6", "1/5", "1/6"});
   for (const char* wrong : {"{", "{}", "{1}", "{a..b}", "{2..1}", "{0..1", "{0..9999999}", "{1..-2}"}) {

@@ -147,11 +147,11 @@ TEST_CASE("loader: bytes in flight never exceed their limit") {
   const std::uint64_t limit = 3 * *std::ranges::max_element(sizes);
 
   auto shared = std::make_shared<AnnouncingSource>(source);
-  IoStage stage(shared, 8, limit);
   std::mutex mutex;
-  std::vector<std::unique_ptr<ReadBuffer>> buffers;
   std::uint64_t num_bytes = 0;
   Counter read;
+  IoStage stage(shared, 8, limit);  // its threads end before what they count in
+  std::vector<std::unique_ptr<ReadBuffer>> buffers;
 
   class Reader : public ReadTask {
    public:

@@ -163,6 +163,16 @@ TEST_CASE("resume: what changed is named, and nothing is begun") {
   CHECK(mentions(with([](LoaderOptions& o) { o.last_batch = LastBatch::pad; }), {"last-batch", "partial", "pad"}));
 }
 
+TEST_CASE("resume: another list of samples to leave out is refused, also one of the same length") {
+  LoaderOptions options = options_of(LastBatch::partial, false);
+  options.exclude = {25};
+  Loader loader(NoiseSource(500), random_pipeline(), options);
+  const std::string state = loader.state();
+  CHECK(refusal(NoiseSource(500), random_pipeline(), options, state).empty());
+  options.exclude = {26};
+  CHECK(mentions(refusal(NoiseSource(500), random_pipeline(), options, state), {"order", "exclude"}));
+}
+
 TEST_CASE("resume: text that is no state is refused, whatever it is") {
   const LoaderOptions options = options_of(LastBatch::partial, true);
   Loader loader(made_source(), random_pipeline(), options);
@@ -170,6 +180,8 @@ TEST_CASE("resume: text that is no state is refused, whatever it is") {
   for (const char* text : {"", "null", "[]", "{}", "17", "\xff\xfe", "{\"muster\":1}", "{\"muster\":\"1\"}"}) {
     CHECK_THROWS_AS(loader.resume(text), ConfigError);
   }
+  const std::string deep = "{\"muster\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  CHECK_THROWS_AS(loader.resume(deep), ConfigError);
   for (std::size_t length = 0; length < state.size(); ++length) {
     CHECK_THROWS_AS(loader.resume(state.substr(0, length)), ConfigError);
   }

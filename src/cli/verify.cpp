@@ -189,6 +189,7 @@ Json to_json(const VerifyOptions& options, const Findings& findings) {
 void verify(const VerifyOptions& options) {
   const Pipeline pipeline = make_pipeline(options);
   const std::shared_ptr<const Source> source = open_source(options);
+  loader_options(options, *source);  // --exclude may name the file that --report is about to replace
   IncidentLog log(options.report);
   log.add_faults(*source);
   Findings findings;

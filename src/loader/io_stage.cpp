@@ -189,7 +189,14 @@ void IoStage::begin_read(std::uint64_t id, const std::stop_token& stop, ReadDone
     const std::lock_guard lock(mutex_);
     ++num_reads_under_way_;
   }
-  read->buffer->read_async(*source_, id, stop, std::move(settle));
+  try {
+    read->buffer->read_async(*source_, id, stop, std::move(settle));
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    --num_reads_under_way_;
+    changed_.notify_all();
+    throw;
+  }
 }
 
 }  // namespace muster

@@ -31,11 +31,18 @@ struct Identity {
   std::string last_batch;
 };
 
-std::uint64_t hash_of(const Order& order) {
+/// Some rows of the order, and every id that is left out: what differs in neither goes on with the same rows, but for
+/// an own order that differs only in rows not looked at.
+std::uint64_t hash_of(const LoaderOptions& options) {
   constexpr std::uint64_t max_sampled_rows = 64;
+  const Order& order = *options.order;
   const std::uint64_t num_rows = order.num_rows();
   const std::uint64_t num_sampled = std::min(num_rows, max_sampled_rows);
   ContentHash hash;
+  std::vector<std::uint64_t> excluded = options.exclude;
+  std::ranges::sort(excluded);
+  excluded.erase(std::ranges::unique(excluded).begin(), excluded.end());
+  for (const std::uint64_t id : excluded) hash.add(id);
   for (std::uint64_t i = 0; i < num_sampled; ++i) hash.add(order.sample_id(0, i * (num_rows / num_sampled)));
   return hash.value();
 }
@@ -51,7 +58,7 @@ Identity identity_of(const LoaderCore& core) {
       decode.apply_orientation ? "applied" : "ignored", decode.mode == DecodeMode::fast ? "fast" : "exact"));
   for (const ShapeProof::Row& row : core.pipeline.proof().rows) identity.pipeline.push_back(row.stage);
   identity.num_rows = core.num_rows;
-  identity.order = hash_of(*core.options.order);
+  identity.order = hash_of(core.options);
   identity.global_batch_size = static_cast<std::uint64_t>(core.options.batch_size) * core.options.shard.count;
   identity.last_batch = name(core.options.last_batch);
   return identity;
@@ -76,14 +83,14 @@ T value_of(const Json& state, const char* key) {
   if (found == state.end()) refuse(fmt::format("expected \"{}\" in the state, received none; is the text whole?", key));
   if constexpr (std::is_same_v<T, std::uint64_t>) {
     if (!found->is_number_unsigned()) {
-      refuse(fmt::format("expected \"{}\" in the state to be a number, received {}", key, found->dump()));
+      refuse(fmt::format("expected \"{}\" in the state to be a number, received a {}", key, found->type_name()));
     }
   }
   try {
     return found->get<T>();
   } catch (const nlohmann::json::exception&) {
-    refuse(fmt::format("expected another kind of value for \"{}\" in the state, received {}", key,
-                       found->dump(-1, ' ', false, Json::error_handler_t::replace)));
+    refuse(
+        fmt::format("expected another kind of value for \"{}\" in the state, received a {}", key, found->type_name()));
   }
 }
 

@@ -61,8 +61,8 @@ std::vector<std::string> shard_paths(std::string_view pattern) {
     }
     std::vector<std::string> longer;
     for (const std::string& path : paths) {
-      for (std::uint64_t number = range->first; number <= range->last; ++number) {
-        longer.push_back(path + fmt::format("{:0{}}", number, range->num_digits));
+      for (std::uint64_t i = 0; i <= range->last - range->first; ++i) {  // the last may be the largest number there is
+        longer.push_back(path + fmt::format("{:0{}}", range->first + i, range->num_digits));
       }
     }
     paths = std::move(longer);
