@@ -2,7 +2,7 @@
 function(muster_compile_document document kind target)
   string(MAKE_C_IDENTIFIER "${document}_${kind}" name)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/docs/${name}.cpp)
-  set(extract ${CMAKE_CURRENT_LIST_DIR}/docs/extract.cmake)
+  set(extract ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/extract.cmake)
   add_custom_command(OUTPUT ${source}
     COMMAND ${CMAKE_COMMAND} -D DOCUMENT=${PROJECT_SOURCE_DIR}/docs/${document}.md -D "KIND=${kind}" -D OUTPUT=${source}
       -P ${extract}
