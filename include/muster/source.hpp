@@ -21,7 +21,7 @@ class ByteBudget {
   ByteBudget(const ByteBudget&) = delete;
   ByteBudget& operator=(const ByteBudget&) = delete;
   virtual ~ByteBudget() = default;
-  /// Waits until `num_bytes` may be held. Throws SourceError: more than the budget ever grants, or told to stop.
+  /// Waits until `num_bytes` may be held. Throws SourceError when told to stop.
   virtual void reserve(std::uint64_t num_bytes) = 0;
 };
 
@@ -34,8 +34,8 @@ struct Sample {
 
   /// Forgets the content but keeps the capacity of `bytes`, and the budget.
   void clear() noexcept;
-  /// Says that `bytes` is about to grow to `num_bytes`, and waits until so many may be in flight. At most once a read;
-  /// a source that cannot know leaves it out, and its bytes count when they are there.
+  /// Says that `bytes` is about to grow to `num_bytes`, and waits until so many may be in flight; again if it turns out
+  /// to be another number. A source that cannot know leaves it out: its reads count as long as the longest so far.
   void expect_bytes(std::uint64_t num_bytes);
 };
 
