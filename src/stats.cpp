@@ -51,9 +51,21 @@ Verdict judge(const LoaderStats& stats) {
                                     "loader would change nothing",
                                     100 * waiting)};
   }
-  const double busy = std::accumulate(stats.step_seconds.begin(), stats.step_seconds.end(), 0.0);
-  const auto longest = std::ranges::max_element(stats.step_seconds);
-  const auto step = static_cast<WorkStep>(longest - stats.step_seconds.begin());
+  std::array<double, num_work_steps> work = stats.step_seconds;
+  if (stats.num_io_threads > 0) {
+    work[static_cast<std::size_t>(WorkStep::read)] = 0;  // beside the work: it bounds only what waits for it
+    const double worked = std::accumulate(work.begin(), work.end(), 0.0);
+    const double idle = share(stats.worker_wait_seconds, stats.worker_wait_seconds + worked);
+    if (idle > 0.25) {
+      return {"read", fmt::format("read: the workers wait {:.0f} % of their time, and the consumer waits for data "
+                                  "{:.0f} % of its; raise num_io_threads ({} now), and prefetch, which bounds how many "
+                                  "rows are read ahead",
+                                  100 * idle, 100 * waiting, stats.num_io_threads)};
+    }
+  }
+  const double busy = std::accumulate(work.begin(), work.end(), 0.0);
+  const auto longest = std::ranges::max_element(work);
+  const auto step = static_cast<WorkStep>(longest - work.begin());
   return {std::string(name(step)),
           fmt::format("{}: {:.0f} % of the work, and the consumer waits for data {:.0f} % of its time; {}", name(step),
                       100 * share(*longest, busy), 100 * waiting, advice(step))};

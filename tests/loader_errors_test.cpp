@@ -205,6 +205,12 @@ TEST_CASE("loader: substitute shows the first good draw of the row's own stream,
   }
 }
 
+TEST_CASE("loader: only substitutes that were read are said to have failed") {
+  Loader loader{source_with({0}, 1), random_pipeline(), {.batch_size = 1, .on_error = OnError::substitute}};
+  rows_of(loader, 0);
+  CHECK(mentions(loader.report().incidents.front().message, {"; 0 substitutes failed"}));
+}
+
 TEST_CASE("loader: when every sample is bad, substitute tries eight draws a row, then masks") {
   std::set<std::uint64_t> all;
   for (std::uint64_t id = 0; id < 1000; ++id) all.insert(id);

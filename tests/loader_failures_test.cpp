@@ -77,6 +77,18 @@ TEST_CASE("budget: a share is of the rank's own rows, and rounds down") {
   CHECK_THROWS_AS(rows_of(beyond, 0), BudgetError);
 }
 
+TEST_CASE("budget: a share of rows is as many as its decimal says") {
+  LoaderOptions options{.batch_size = 10, .on_error = OnError::mask, .error_budget = {.count = {}, .share = 0.29}};
+  REQUIRE(0.29 * 100 < 29);
+  std::set<std::uint64_t> bad;
+  for (std::uint64_t id = 0; id < 29; ++id) bad.insert(id);
+  Loader within(source_with_bad(100, bad), random_pipeline(), options);
+  CHECK(rows_of(within, 0).size() == 100);
+  bad.insert(29);
+  Loader beyond(source_with_bad(100, bad), random_pipeline(), options);
+  CHECK_THROWS_AS(rows_of(beyond, 0), BudgetError);
+}
+
 TEST_CASE("budget: values without meaning are refused") {
   CHECK(mentions(refusal({.on_error = OnError::mask, .error_budget = {.count = {}, .share = 1.5}}), {"1.5"}));
   CHECK(mentions(refusal({.on_error = OnError::mask, .error_budget = {.count = {}, .share = std::nan("")}}), {"nan"}));

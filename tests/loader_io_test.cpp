@@ -201,21 +201,72 @@ TEST_CASE("loader: a budget of one sample is slow, but gives every byte") {
   CHECK(delivered(source, options) == expected);
 }
 
-TEST_CASE("loader: a sample over the budget is an error of that sample") {
-  AnnouncingSource source(20);
-  LoaderOptions options = shuffled(OnError::mask);
-  options.num_io_threads = 2;
-  options.max_bytes_in_flight = static_cast<std::int64_t>(encoded(NoiseSource::image(0)).size());
-  Loader loader(source, random_pipeline(), options);
-  std::size_t num_masked = 0;
-  for (const RowCopy& row : rows_of(loader, 0)) {
-    if (row.id == Batch::no_sample) continue;
-    const bool fits = encoded(NoiseSource::image(row.id)).size() <= encoded(NoiseSource::image(0)).size();
-    CHECK(row.valid == fits);
-    num_masked += fits ? 0 : 1;
+TEST_CASE("loader: samples over the limit of bytes in flight pass alone: the limit changes no byte") {
+  AnnouncingSource announcing(40);
+  NoiseSource silent(40);
+  LoaderOptions options = shuffled();
+  const std::vector<RowCopy> expected = delivered(announcing, options);
+  for (const int num_io_threads : {1, 2, 5}) {
+    options.num_io_threads = num_io_threads;
+    options.max_bytes_in_flight = 1;
+    CHECK(delivered(announcing, options) == expected);
+    CHECK(delivered(silent, options) == expected);
+    CHECK(delivered(AsyncSource(40, num_io_threads), options) == expected);
   }
-  REQUIRE(num_masked > 0);
-  CHECK(mentions(loader.report().incidents.front().message, {"in flight", "max_bytes_in_flight"}));
+}
+
+TEST_CASE("loader: a source that does not announce its samples keeps to the limit once their length is known") {
+  class Equal : public NoiseSource {
+   public:
+    using NoiseSource::NoiseSource;
+    void read(std::uint64_t, Sample& sample, std::stop_token) const override { sample.bytes.assign(1000, 7); }
+    void read_async(std::uint64_t, Sample& sample, std::stop_token,
+                    std::function<void(std::exception_ptr)> done) const override {
+      sample.bytes.assign(1000, 7);
+      done(nullptr);
+    }
+  };
+  constexpr std::uint64_t limit = 2500;
+  ByteGate gate(limit);
+  const Equal source(9);
+  ReadBuffer first(gate);
+  first.read(source, 0, {});
+  REQUIRE(gate.num_held() == 1000);
+  std::optional<ReadBuffer> second(gate);
+  SUBCASE("with threads") { second->read(source, 1, {}); }
+  SUBCASE("asynchronously") {
+    second->read_async(source, 1, {}, [&](const std::exception_ptr& error) { second->settle(error); });
+  }
+  REQUIRE(gate.num_held() == 2000);
+  Counter ended;
+  ReadBuffer third(gate);
+  std::jthread reader([&] {
+    third.read(source, 2, {});
+    CHECK(gate.max_held() <= limit);
+    ended.add();
+  });
+  second.reset();
+  CHECK(ended.wait_for_count(1));
+  CHECK(gate.max_held() == 2000);
+}
+
+TEST_CASE("loader: a buffer does not keep the memory of a sample much longer than the last") {
+  class LongThenShort : public NoiseSource {
+   public:
+    using NoiseSource::NoiseSource;
+    void read(std::uint64_t id, Sample& sample, std::stop_token) const override {
+      const std::size_t size = id == 0 ? 8 << 20 : 100;
+      sample.expect_bytes(size);
+      sample.bytes.assign(size, 7);
+    }
+  };
+  ByteGate gate(64 << 20);
+  ReadBuffer buffer(gate);
+  buffer.read(LongThenShort(2), 0, {});
+  CHECK(buffer.sample.bytes.capacity() >= 8 << 20);
+  buffer.read(LongThenShort(2), 1, {});
+  CHECK(buffer.sample.bytes.size() == 100);
+  CHECK(buffer.sample.bytes.capacity() < 128 << 10);
 }
 
 TEST_CASE("loader: leaving an epoch while io threads read and wait for bytes waits for neither") {

@@ -161,6 +161,23 @@ TEST_CASE("resume: what changed is named, and nothing is begun") {
   CHECK(mentions(with([](LoaderOptions& o) { o.exclude = {5}; }), {"rows", "52"}));
   CHECK(mentions(with([](LoaderOptions& o) { o.batch_size = 7; }), {"global batch", "6", "7"}));
   CHECK(mentions(with([](LoaderOptions& o) { o.last_batch = LastBatch::pad; }), {"last-batch", "partial", "pad"}));
+  CHECK(mentions(with([](LoaderOptions& o) { o.dtype = DType::float32; }), {"uint8, nchw", "float32, nchw"}));
+  CHECK(mentions(with([](LoaderOptions& o) { o.layout = Layout::nhwc; }), {"nhwc"}));
+  CHECK(mentions(with([](LoaderOptions& o) { o.filler_label = -100; }), {"filler label -1", "-100"}));
+}
+
+TEST_CASE("resume: what becomes of samples that fail may change, so that a run that stopped at one can go on") {
+  NoiseSource source = made_source();
+  source.bad = {20};
+  LoaderOptions options{.batch_size = 5};
+  Loader loader(source, random_pipeline(), options);
+  CHECK_THROWS_AS(rows_of(loader, 0), SourceError);
+  options.on_error = OnError::mask;
+  options.integrity = Integrity::full;
+  Loader tolerant(source, random_pipeline(), options);
+  const std::vector<RowCopy> rest = rows_of(tolerant.resume(loader.state()));
+  REQUIRE(rest.size() == num_samples - 20);
+  CHECK_FALSE(rest.front().valid);
 }
 
 TEST_CASE("resume: another list of samples to leave out is refused, also one of the same length") {

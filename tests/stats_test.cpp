@@ -113,6 +113,17 @@ TEST_CASE("stats: the verdict is the consumer when it hardly waits, else what ta
   CHECK(judge(stats_with(5, 1, 1, 3)).bound == "decode");
 }
 
+TEST_CASE("stats: with io threads the verdict is reading only when the workers wait for it") {
+  LoaderStats stats = stats_with(5, 1, 90, 3);
+  stats.num_io_threads = 8;
+  stats.worker_wait_seconds = 0.1;
+  CHECK(judge(stats).bound == "decode");
+  CHECK(mentions(judge(stats).text, {"decode: 100 % of the work"}));
+  stats.worker_wait_seconds = 9;
+  CHECK(judge(stats).bound == "read");
+  CHECK(mentions(judge(stats).text, {"wait 75 %", "83 %", "num_io_threads (8 now)"}));
+}
+
 TEST_CASE("stats: the table names every step") {
   Loader loader(NoiseSource(20), random_pipeline(), {.batch_size = 5});
   rows_of(loader, 0);

@@ -61,8 +61,9 @@ struct LoaderOptions {
   /// 0: workers read for themselves, which is best for files in memory or on a fast disk. At most the rows of
   /// prefetch + 1 batches are read ahead. A source that reads asynchronously needs none of these threads.
   int num_io_threads = 0;
-  /// With io threads: encoded bytes that are read, or being read, and not yet decoded, are never more than this. A
-  /// longer sample is an error of the sample.
+  /// With io threads: encoded bytes that are read, or being read, and not yet decoded, are never more than this; a
+  /// longer sample is read when no other is held. Samples whose source does not announce their length, or reads
+  /// asynchronously, count as the longest so far: only one that is longer than all before it can exceed the limit.
   std::int64_t max_bytes_in_flight = std::int64_t{256} << 20;
   /// Receives what every thread does when (ChromeTrace writes it for Perfetto); default: nobody.
   std::shared_ptr<SpanSink> spans = {};
@@ -147,8 +148,9 @@ class Loader {
   std::string state() const;
   /// The rest of the epoch that `state` stopped in, from the very next row on; the whole next epoch if it stopped at
   /// the end of one. Any number of threads, prefetch, and, for the same global batch, any number of ranks continues
-  /// with the same bytes. Throws ConfigError that says what changed: data set, pipeline, seed, order, batch, or no
-  /// valid state.
+  /// with the same bytes. What becomes of samples that fail may change (on_error, error_budget, limits, integrity): a
+  /// run that stopped at one can go on. Throws ConfigError that says what else changed: data set, pipeline, dtype,
+  /// layout, filler label, seed, order, batch, or no valid state.
   EpochRange resume(std::string_view state);
 
   /// What every batch looks like; known before the first image is read.
@@ -176,7 +178,7 @@ class Loader {
 
   const Source& source() const noexcept;
   const Pipeline& pipeline() const noexcept;
-  /// As given, with defaults filled in: order, dtype, num_threads and allocator are set.
+  /// As given, with defaults filled in (order, dtype, num_threads and allocator are set) and `exclude` in order.
   const LoaderOptions& options() const noexcept;
   /// Threads that work on samples; `num_threads` after its default.
   int num_threads() const noexcept;

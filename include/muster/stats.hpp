@@ -31,6 +31,7 @@ struct LoaderStats {
   std::array<double, num_work_steps> step_seconds{};
   double consumer_wait_seconds = 0;       // for batches that were not ready
   double consumer_work_seconds = 0;       // between a batch and asking for the next
+  int num_io_threads = 0;                 // that read, or asynchronous reads at once; 0: the workers read
   double worker_wait_seconds = 0;         // of the workers while an epoch was consumed: nothing to do, or no core
   std::uint64_t num_samples = 0;          // that were tried; substitutes and what was prefetched in vain included
   std::uint64_t num_errors = 0;           // of these, failed

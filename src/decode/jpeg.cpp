@@ -183,13 +183,14 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   if (markers.scans.size() > max_scans) fail(fmt::format("more than {} scans are not supported", max_scans));
   if (!markers.end_of_image && !lenient) fail(markers.fault);
 
-  const auto [bytes, stored, window, end_row, place] = choose_input(job, markers, scratch);
-  Decompressor decompressor(bytes, place, lenient);
+  const Input input = choose_input(job, markers, scratch);
+  const Rect& window = input.window;
+  Decompressor decompressor(input.bytes, input.place, lenient);
   jpeg_decompress_struct& info = decompressor.info();
   Samples samples = Samples::rgb;
   std::int64_t first_column = 0;
   decompressor.run([&] { jpeg_read_header(&info, TRUE); });
-  if (info.image_height != stored.height || info.image_width != stored.width) {
+  if (info.image_height != input.stored.height || info.image_width != input.stored.width) {
     fail("the markers contradict each other about the size");
   }
   decompressor.run([&] {
@@ -215,7 +216,7 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   out.reshape(window.size(), num_channels(job.color));
   std::uint8_t* row = scratch.row.data();
   decompressor.run([&] {
-    for (std::int64_t y = info.output_scanline; y < end_row; ++y) {
+    for (std::int64_t y = info.output_scanline; y < input.end_row; ++y) {
       jpeg_read_scanlines(&info, &row, 1);
       if (y < window.y || y >= window.y + window.height) continue;
       write_row({row + (window.x - first_column) * step, window.width, step, samples}, job.color,

@@ -68,9 +68,7 @@ void check_failures(const LoaderOptions& options) {
 
 /// The order of an epoch where the user gives none.
 std::shared_ptr<const Order> make_order(const LoaderOptions& options, const Source& source) {
-  std::vector<std::uint64_t> excluded = options.exclude;
-  std::ranges::sort(excluded);
-  excluded.erase(std::ranges::unique(excluded).begin(), excluded.end());
+  const std::vector<std::uint64_t>& excluded = options.exclude;
   const std::uint64_t num_samples = source.size();
   if (!excluded.empty() && excluded.back() >= num_samples) {
     refuse(fmt::format("expected ids below {} to exclude, received {}; ids are positions in the full listing",
@@ -90,7 +88,7 @@ std::shared_ptr<const Order> make_order(const LoaderOptions& options, const Sour
     order = std::make_shared<ShuffledOrder>(num_rows, options.seed);
   }
   if (excluded.empty()) return order;
-  return std::make_shared<ExcludingOrder>(std::move(order), std::move(excluded));
+  return std::make_shared<ExcludingOrder>(std::move(order), excluded);
 }
 
 /// Options in range, and what was left open set to its default.
@@ -124,6 +122,8 @@ LoaderOptions completed(LoaderOptions options, const Source& source, const Pipel
         "expected shuffle or an order of your own, received both; leave LoaderOptions::shuffle off, the order "
         "decides");
   }
+  std::ranges::sort(options.exclude);
+  options.exclude.erase(std::unique(options.exclude.begin(), options.exclude.end()), options.exclude.end());
   if (options.num_threads == 0) options.num_threads = TaskRunner::default_num_threads();
   if (!options.dtype) options.dtype = pipeline.makes_floats() ? DType::float32 : DType::uint8;
   if (!options.allocator) options.allocator = default_allocator();
@@ -157,6 +157,13 @@ std::size_t aligned(std::size_t size_bytes) {
   return (size_bytes + Allocator::alignment - 1) / Allocator::alignment * Allocator::alignment;
 }
 
+/// The most rows whose share of `num_rows` is not above `share`: 0.29 of 100 is 29, although 0.29 · 100 is less.
+std::uint64_t share_of(std::uint64_t num_rows, double share) {
+  const auto total = static_cast<double>(num_rows);
+  const auto at_least = static_cast<std::uint64_t>(share * total);
+  return at_least < num_rows && static_cast<double>(at_least + 1) / total <= share ? at_least + 1 : at_least;
+}
+
 /// Failed rows that this rank's share of an epoch may have.
 std::uint64_t max_failed_rows_of(const LoaderOptions& options, const EpochLayout& layout, std::uint64_t num_rows) {
   const ErrorBudget& budget = options.error_budget;
@@ -167,7 +174,7 @@ std::uint64_t max_failed_rows_of(const LoaderOptions& options, const EpochLayout
     const std::uint64_t num_own = shard.index < num_rows ? (num_rows - shard.index + shard.count - 1) / shard.count : 0;
     const std::uint64_t num_delivered =
         options.last_batch == LastBatch::wrap ? num_slots : std::min(num_slots, num_own);
-    limit = std::min(limit, static_cast<std::uint64_t>(*budget.share * static_cast<double>(num_delivered)));
+    limit = std::min(limit, share_of(num_delivered, *budget.share));
   }
   return limit;
 }

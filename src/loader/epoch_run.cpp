@@ -7,13 +7,29 @@
 
 namespace muster {
 
+void RowLine::push(const Claim& claim) noexcept {
+  claim.row().next.reset();
+  if (first_) {
+    last_.row().next = claim;
+  } else {
+    first_ = claim;
+  }
+  last_ = claim;
+}
+
+std::optional<Claim> RowLine::pop() noexcept {
+  const std::optional<Claim> claim = first_;
+  if (claim) first_ = claim->row().next;
+  return claim;
+}
+
 RowQueue::RowQueue(std::shared_ptr<LoaderCore> core, std::uint64_t epoch) : epoch_(epoch), core_(std::move(core)) {}
 
 void RowQueue::run_one() noexcept {
   std::unique_lock lock(mutex_);
   if (stopped_) return;
   LoaderCore& core = *core_;  // stop() waits for us before it lets go
-  const auto claim = core.io ? claim_step(RowStep::ready, RowStep::showing) : claim_new();
+  const auto claim = core.io ? ready_.pop() : claim_new();
   if (!claim) return;
   ++num_in_progress_;
   lock.unlock();
@@ -22,39 +38,17 @@ void RowQueue::run_one() noexcept {
   } else {
     load(core, *claim);
   }
-  end_progress();
 }
 
 void RowQueue::read_one() noexcept {
   std::unique_lock lock(mutex_);
   if (stopped_) return;
   LoaderCore& core = *core_;
-  std::optional<Claim> claim;
-  const bool returned = num_returned_ > 0;
-  if (returned) {
-    claim = claim_step(RowStep::unread, RowStep::reading);
-    --num_returned_;
-  } else {
-    claim = claim_new();
-    if (claim) claim->row().step = RowStep::reading;
-  }
-  if (!claim) return;
-  ++num_in_progress_;
-  lock.unlock();
-  if (!returned) {
-    const RowSlot slot(claim->batch->batch, claim->k, core.spec.layout);
-    RowProgress& progress = claim->row().progress;
-    if (!core.rows.begin(epoch_, core.layout.row(claim->batch->batch.index, claim->k), slot, progress)) {
-      finish(*claim, std::move(progress.result));
-      end_progress();
-      return;
-    }
-  }
-  read(core, *claim);
+  if (const auto claim = claim_to_read(core, lock)) read(core, *claim);
 }
 
 /// The next row that nobody has.
-std::optional<RowQueue::Claim> RowQueue::claim_new() {
+std::optional<Claim> RowQueue::claim_new() {
   while (num_claimed_ < batches_.size() && batches_[num_claimed_]->num_claimed == batches_[num_claimed_]->num_rows) {
     ++num_claimed_;
   }
@@ -63,16 +57,18 @@ std::optional<RowQueue::Claim> RowQueue::claim_new() {
   return Claim{&batch, batch.num_claimed++};
 }
 
-/// The claimed row that is due first among those of step `from`. A few hundred rows are in flight at most.
-std::optional<RowQueue::Claim> RowQueue::claim_step(RowStep from, RowStep to) {
-  for (const auto& batch : batches_) {
-    for (std::int64_t k = 0; k < batch->num_claimed; ++k) {
-      const Claim claim{batch.get(), k};
-      if (claim.row().step != from) continue;
-      claim.row().step = to;
-      return claim;
-    }
-  }
+/// The next row that wants a sample, now in progress; nothing if it wanted none. Unlocks.
+std::optional<Claim> RowQueue::claim_to_read(LoaderCore& core, std::unique_lock<std::mutex>& lock) {
+  const bool is_new = returned_.empty();
+  const auto claim = is_new ? claim_new() : returned_.pop();
+  if (!claim) return std::nullopt;
+  ++num_in_progress_;
+  lock.unlock();
+  if (!is_new) return claim;
+  const RowSlot slot(claim->batch->batch, claim->k, core.spec.layout);
+  RowProgress& progress = claim->row().progress;
+  if (core.rows.begin(epoch_, core.layout.row(claim->batch->batch.index, claim->k), slot, progress)) return claim;
+  finish(*claim, std::move(progress.result));
   return std::nullopt;
 }
 
@@ -93,14 +89,14 @@ void RowQueue::show(LoaderCore& core, const Claim& claim) noexcept {
   if (!wants_sample) return finish(claim, std::move(row.progress.result));
   {
     const std::lock_guard lock(mutex_);
-    row.step = RowStep::unread;
-    ++num_returned_;
+    returned_.push(claim);
   }
   try {
     core.io->submit(shared_from_this(), 1);
   } catch (...) {
-    read_one();  // no memory to ask for a thread: this one reads
+    give_up_one(core);
   }
+  end_progress();
 }
 
 /// Reads the sample that a row wants, now or in the background, and lays it ready. Ends the row's progress.
@@ -114,7 +110,6 @@ void RowQueue::read(LoaderCore& core, const Claim& claim) noexcept {
                           [self = shared_from_this(), &core, claim, id, begin](std::unique_ptr<ReadBuffer> buffer) {
                             core.recorder.add(WorkStep::read, begin, Recorder::Clock::now(), self->epoch_, id);
                             self->lay_ready(core, claim, std::move(buffer));
-                            self->end_progress();
                           });
       return;
     }
@@ -125,29 +120,42 @@ void RowQueue::read(LoaderCore& core, const Claim& claim) noexcept {
     const RowSlot slot(claim.batch->batch, claim.k, core.spec.layout);
     finish(claim, core.rows.give_up(std::current_exception(), slot, claim.row().progress));
   }
-  end_progress();
 }
 
 void RowQueue::lay_ready(LoaderCore& core, const Claim& claim, std::unique_ptr<ReadBuffer> buffer) noexcept {
   {
     const std::lock_guard lock(mutex_);
     claim.row().buffer = std::move(buffer);
-    claim.row().step = RowStep::ready;
+    ready_.push(claim);
   }
   try {
     core.runner.submit(shared_from_this(), 1);
   } catch (...) {
     run_one();  // no memory to ask for a worker: this thread is one
   }
+  end_progress();
 }
 
+/// In a handler, when no thread could be asked to read a row: one row that waits for its sample fails with what went
+/// wrong. It is not read here, where waiting for room among the bytes in flight might wait for this very thread.
+void RowQueue::give_up_one(LoaderCore& core) noexcept {
+  std::unique_lock lock(mutex_);
+  const auto claim = claim_to_read(core, lock);
+  if (!claim) return;
+  const RowSlot slot(claim->batch->batch, claim->k, core.spec.layout);
+  finish(*claim, core.rows.give_up(std::current_exception(), slot, claim->row().progress));
+}
+
+/// The row is loaded; ends its progress.
 void RowQueue::finish(const Claim& claim, RowResult result) noexcept {
-  const std::lock_guard lock(mutex_);
   PendingBatch& batch = *claim.batch;
   batch.results[static_cast<std::size_t>(claim.k)] = std::move(result);
-  if (++batch.num_done == batch.num_rows) progress_.notify_all();
+  const std::lock_guard lock(mutex_);
+  --num_in_progress_;
+  if (++batch.num_done == batch.num_rows || stopped_) progress_.notify_all();
 }
 
+/// A row leaves this thread's hands, for another's.
 void RowQueue::end_progress() noexcept {
   const std::lock_guard lock(mutex_);
   --num_in_progress_;
@@ -214,7 +222,8 @@ void RowQueue::stop() noexcept {
   batches.swap(batches_);
   core.swap(core_);
   num_claimed_ = 0;
-  num_returned_ = 0;
+  returned_ = {};
+  ready_ = {};
   lock.unlock();  // so that memory and core go without it
 }
 

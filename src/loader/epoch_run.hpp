@@ -16,14 +16,22 @@
 
 namespace muster {
 
-/// With io threads: how far a row is.
-enum class RowStep : std::uint8_t { unread, reading, ready, showing };
+struct PendingBatch;
+struct PendingRow;
 
-/// A row on its way through the io stage. It belongs to whoever made its last step, until the next.
+/// A row of a batch in flight.
+struct Claim {
+  PendingBatch* batch = nullptr;
+  std::int64_t k = 0;
+
+  PendingRow& row() const;
+};
+
+/// A row on its way through the io stage. It belongs to whoever claimed it, until it is put into a line.
 struct PendingRow {
-  RowStep step = RowStep::unread;
   RowProgress progress;
-  std::unique_ptr<ReadBuffer> buffer;  // step ready: what was read
+  std::unique_ptr<ReadBuffer> buffer;  // in the line of rows that are ready: what was read
+  std::optional<Claim> next = {};      // in a line
 };
 
 /// A batch on its way. Workers write its rows, each its own; the rest is guarded by the queue.
@@ -37,12 +45,29 @@ struct PendingBatch {
   std::int64_t num_done = 0;
 };
 
+inline PendingRow& Claim::row() const { return batch->rows[static_cast<std::size_t>(k)]; }
+
+/// Claimed rows that wait for a thread: first in, first out. Never allocates.
+class RowLine {
+ public:
+  bool empty() const noexcept { return !first_; }
+  void push(const Claim& claim) noexcept;
+  /// Nothing when empty.
+  std::optional<Claim> pop() noexcept;
+
+ private:
+  std::optional<Claim> first_;
+  Claim last_;  // unless empty
+};
+
 /// The batches in flight. A token claims the next row that nobody has, so rows are worked on in their order
 /// whatever order oneTBB runs the tokens in. Once stopped it holds nothing of the loader, so a token that is left over
 /// keeps nothing alive.
 ///
 /// Without io threads a worker claims a row and loads it. With them, an io thread claims it, reads its sample and lays
-/// it ready for a worker; a worker that needs another sample for it (a substitute) gives it back.
+/// it ready for a worker; a worker that needs another sample for it (a substitute) gives it back. Every row that waits
+/// has a token to go with it: one in the io stage for each that is to be read, one in the runner for each that is
+/// ready.
 class RowQueue : public TokenTask, public ReadTask, public std::enable_shared_from_this<RowQueue> {
  public:
   RowQueue(std::shared_ptr<LoaderCore> core, std::uint64_t epoch);
@@ -67,20 +92,13 @@ class RowQueue : public TokenTask, public ReadTask, public std::enable_shared_fr
   void stop() noexcept;
 
  private:
-  /// A row of a batch in flight.
-  struct Claim {
-    PendingBatch* batch = nullptr;
-    std::int64_t k = 0;
-
-    PendingRow& row() const { return batch->rows[static_cast<std::size_t>(k)]; }
-  };
-
   std::optional<Claim> claim_new();
-  std::optional<Claim> claim_step(RowStep from, RowStep to);
+  std::optional<Claim> claim_to_read(LoaderCore& core, std::unique_lock<std::mutex>& lock);
   void load(LoaderCore& core, const Claim& claim) noexcept;
   void show(LoaderCore& core, const Claim& claim) noexcept;
   void read(LoaderCore& core, const Claim& claim) noexcept;
   void lay_ready(LoaderCore& core, const Claim& claim, std::unique_ptr<ReadBuffer> buffer) noexcept;
+  void give_up_one(LoaderCore& core) noexcept;
   void finish(const Claim& claim, RowResult result) noexcept;
   void end_progress() noexcept;
 
@@ -90,8 +108,9 @@ class RowQueue : public TokenTask, public ReadTask, public std::enable_shared_fr
   std::shared_ptr<LoaderCore> core_;
   std::stop_source stop_source_;
   std::deque<std::unique_ptr<PendingBatch>> batches_;
-  std::int64_t num_returned_ = 0;  // claimed rows of step unread: they want another sample
-  std::size_t num_claimed_ = 0;    // the first batches have no row left to claim
+  RowLine returned_;             // rows that want another sample
+  RowLine ready_;                // rows whose sample was read
+  std::size_t num_claimed_ = 0;  // the first batches have no row left to claim
   std::int64_t num_in_progress_ = 0;
   bool stopped_ = false;
 };

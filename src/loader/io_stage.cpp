@@ -1,22 +1,23 @@
 #include "loader/io_stage.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <new>
 #include <utility>
 
+#include "muster/error.hpp"
+
 namespace muster {
+namespace {
+
+/// A buffer may keep so much memory more than twice its sample, so that small samples do not reallocate.
+constexpr std::size_t max_spare_capacity = 64 << 10;
+
+}  // namespace
 
 void ByteGate::acquire(std::uint64_t num_bytes, const std::stop_token& stop) {
-  if (num_bytes > limit_) {
-    throw SourceError("read",
-                      fmt::format("expected a sample that fits into the {} bytes that may be in flight, received "
-                                  "one of {}; raise LoaderOptions::max_bytes_in_flight",
-                                  limit_, num_bytes));
-  }
   std::unique_lock lock(mutex_);
-  if (!released_.wait(lock, stop, [&] { return num_held_ <= limit_ - num_bytes; }))
-    throw SourceError("read", "stopped");
+  const auto fits = [&] { return num_held_ == 0 || (num_bytes <= limit_ && num_held_ <= limit_ - num_bytes); };
+  if (!released_.wait(lock, stop, fits)) throw SourceError("read", "stopped");
   num_held_ += num_bytes;
   max_held_ = std::max(max_held_, num_held_);
 }
@@ -46,14 +47,20 @@ std::uint64_t ByteGate::max_held() const {
   return max_held_;
 }
 
-bool ByteGate::wait_for_room(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  return released_.wait(lock, stop, [&] { return num_held_ < limit_; });
+std::uint64_t ByteGate::num_expected() const {
+  const std::lock_guard lock(mutex_);
+  return num_expected_;
+}
+
+void ByteGate::learn(std::uint64_t num_bytes) {
+  const std::lock_guard lock(mutex_);
+  num_expected_ = std::max(num_expected_, num_bytes);
 }
 
 void ReadBuffer::read(const Source& source, std::uint64_t id, const std::stop_token& stop) noexcept {
-  prepare(stop, true);
+  is_async_ = false;
   try {
+    prepare(stop);
     source.read(id, sample, stop);
     settle(nullptr);
   } catch (...) {
@@ -63,7 +70,8 @@ void ReadBuffer::read(const Source& source, std::uint64_t id, const std::stop_to
 
 void ReadBuffer::read_async(const Source& source, std::uint64_t id, const std::stop_token& stop,
                             std::function<void(std::exception_ptr)> done) {
-  prepare(stop, false);
+  is_async_ = true;
+  prepare(stop);
   source.read_async(id, sample, stop, std::move(done));
 }
 
@@ -74,19 +82,22 @@ void ReadBuffer::drop() noexcept {
 }
 
 void ReadBuffer::reserve(std::uint64_t num_bytes) {
+  if (is_async_) return count(num_bytes);
   gate_.release(std::exchange(num_counted_, 0));  // never waits with bytes in hand
-  if (may_wait_) {
-    gate_.acquire(num_bytes, stop_);
-  } else {
-    gate_.add(num_bytes);
-  }
+  gate_.acquire(num_bytes, stop_);
   num_counted_ = num_bytes;
+  is_announced_ = true;
 }
 
-void ReadBuffer::prepare(const std::stop_token& stop, bool may_wait) noexcept {
+/// Waits for room for as much as a read of unknown length is expected to have.
+void ReadBuffer::prepare(const std::stop_token& stop) {
   drop();
   stop_ = stop;
-  may_wait_ = may_wait;
+  is_announced_ = false;
+  if (const std::uint64_t num_expected = gate_.num_expected(); num_expected > 0) {
+    gate_.acquire(num_expected, stop);
+    num_counted_ = num_expected;
+  }
   sample.budget = this;
 }
 
@@ -95,6 +106,13 @@ void ReadBuffer::settle(std::exception_ptr failure) noexcept {
   error = std::move(failure);
   sample.budget = nullptr;
   const std::uint64_t num_bytes = sample.bytes.size();
+  if (!is_announced_) gate_.learn(num_bytes);
+  count(num_bytes);
+  // Memory that a longer sample left behind counts nowhere.
+  if (sample.bytes.capacity() > 2 * num_bytes + max_spare_capacity) sample.bytes.shrink_to_fit();
+}
+
+void ReadBuffer::count(std::uint64_t num_bytes) {
   if (num_bytes > num_counted_) {
     gate_.add(num_bytes - num_counted_);
   } else {
@@ -137,17 +155,18 @@ void IoStage::recycle(std::unique_ptr<ReadBuffer> buffer) noexcept {
   buffer->drop();
   const std::uint64_t capacity = buffer->sample.bytes.capacity();
   const std::lock_guard lock(mutex_);
-  if (free_bytes_ + capacity > gate_.limit() || free_.size() == free_.capacity()) return;
-  free_bytes_ += capacity;
-  free_.push_back(std::move(buffer));
+  if (free_bytes_ + capacity > gate_.limit()) return;
+  try {
+    free_.push_back(std::move(buffer));
+    free_bytes_ += capacity;
+  } catch (const std::bad_alloc&) {
+    // It is not kept, then.
+  }
 }
 
 std::unique_ptr<ReadBuffer> IoStage::take_buffer() {
   const std::lock_guard lock(mutex_);
-  if (free_.empty()) {
-    free_.reserve(free_.capacity() + 1);  // so that recycle() need not allocate
-    return std::make_unique<ReadBuffer>(gate_);
-  }
+  if (free_.empty()) return std::make_unique<ReadBuffer>(gate_);
   auto buffer = std::move(free_.back());
   free_.pop_back();
   free_bytes_ -= buffer->sample.bytes.capacity();
@@ -167,7 +186,6 @@ void IoStage::work(const std::stop_token& stop) {
       task = tokens.task;
       if (--tokens.num_left == 0) queue_.pop_front();
     }
-    if (num_async_reads_ > 0 && !gate_.wait_for_room(stop)) return;
     task->read_one();
   }
 }

@@ -24,17 +24,21 @@ class ByteGate {
  public:
   explicit ByteGate(std::uint64_t limit) : limit_(limit) {}
 
-  /// Waits until `num_bytes` fit. Throws SourceError: they never will, or `stop` was requested.
+  /// Waits until `num_bytes` fit; more than the limit pass when nothing else is held. Throws SourceError once `stop`
+  /// was requested.
   void acquire(std::uint64_t num_bytes, const std::stop_token& stop);
   /// Counts bytes that are there already.
   void add(std::uint64_t num_bytes);
   void release(std::uint64_t num_bytes);
 
+  /// For a read that cannot say beforehand how long it is: as long as the longest of its kind so far.
+  std::uint64_t num_expected() const;
+  /// Such a read had `num_bytes`.
+  void learn(std::uint64_t num_bytes);
+
   std::uint64_t limit() const noexcept { return limit_; }
   std::uint64_t num_held() const;
   std::uint64_t max_held() const;
-  /// Waits until less than the limit is held; false once `stop` was requested.
-  bool wait_for_room(const std::stop_token& stop);
 
  private:
   const std::uint64_t limit_;
@@ -42,6 +46,7 @@ class ByteGate {
   std::condition_variable_any released_;
   std::uint64_t num_held_ = 0;
   std::uint64_t max_held_ = 0;
+  std::uint64_t num_expected_ = 0;
 };
 
 /// A sample on its way from storage to a worker. Its bytes count at the gate from before they are read until drop().
@@ -52,7 +57,7 @@ class ReadBuffer : private ByteBudget {
 
   /// Reads sample `id`; what goes wrong is in `error`.
   void read(const Source& source, std::uint64_t id, const std::stop_token& stop) noexcept;
-  /// Begins to; `done` is called once it has ended, from any thread.
+  /// Begins to, once there is room; `done` is called when it has ended, from any thread.
   void read_async(const Source& source, std::uint64_t id, const std::stop_token& stop,
                   std::function<void(std::exception_ptr)> done);
   /// The read has ended, with `failure` if that is not null.
@@ -65,12 +70,14 @@ class ReadBuffer : private ByteBudget {
 
  private:
   void reserve(std::uint64_t num_bytes) override;
-  void prepare(const std::stop_token& stop, bool may_wait) noexcept;
+  void prepare(const std::stop_token& stop);
+  void count(std::uint64_t num_bytes);
 
   ByteGate& gate_;
   std::uint64_t num_counted_ = 0;  // at the gate
   std::stop_token stop_;
-  bool may_wait_ = true;
+  bool is_async_ = false;
+  bool is_announced_ = false;  // before the bytes were there, by a read that could wait
 };
 
 /// A read that waits for a thread.
@@ -101,6 +108,8 @@ class IoStage {
   /// Io threads will call task->read_one() `num_reads` times. Throws std::bad_alloc, with nothing submitted.
   void submit(const std::shared_ptr<ReadTask>& task, std::int64_t num_reads);
   bool is_async() const noexcept { return num_async_reads_ > 0; }
+  /// That may be under way at once.
+  int num_reads() const noexcept { return is_async() ? num_async_reads_ : static_cast<int>(threads_.size()); }
   /// For read_one(): reads sample `id`. What goes wrong with it is in the buffer; throws std::bad_alloc.
   std::unique_ptr<ReadBuffer> read(std::uint64_t id, const std::stop_token& stop);
   /// The same in the background, where is_async(): `done` is called exactly once, unless this throws std::bad_alloc.

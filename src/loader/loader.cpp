@@ -128,7 +128,7 @@ Report Loader::report() const { return impl_->core->log.report(); }
 
 LoaderStats Loader::stats() const {
   const LoaderCore& core = *impl_->core;
-  LoaderStats stats = core.recorder.snapshot(core.runner.num_threads(), core.io != nullptr);
+  LoaderStats stats = core.recorder.snapshot(core.runner.num_threads(), core.io ? core.io->num_reads() : 0);
   if (core.io) {
     stats.num_bytes_in_flight = core.io->gate().num_held();
     stats.max_bytes_in_flight = core.io->gate().max_held();

@@ -32,14 +32,15 @@ void Recorder::add_consumption(Clock::time_point begin, Clock::time_point end, s
   if (sink_) sink_->add({.name = "consume batch", .begin = begin, .end = end, .epoch = epoch, .id = index});
 }
 
-LoaderStats Recorder::snapshot(int num_workers, bool io_reads) const {
+LoaderStats Recorder::snapshot(int num_workers, int num_io_threads) const {
   const auto seconds = [](const Nanoseconds& sum) { return 1e-9 * static_cast<double>(sum.load()); };
   LoaderStats stats;
+  stats.num_io_threads = num_io_threads;
   for (std::size_t i = 0; i < num_work_steps; ++i) stats.step_seconds[i] = seconds(steps_[i]);
   stats.consumer_wait_seconds = seconds(consumer_wait_);
   stats.consumer_work_seconds = seconds(consumer_work_);
   const double busy = std::accumulate(stats.step_seconds.begin(), stats.step_seconds.end(), 0.0) -
-                      (io_reads ? stats.seconds(WorkStep::read) : 0);
+                      (num_io_threads > 0 ? stats.seconds(WorkStep::read) : 0);
   const double consumed = stats.consumer_wait_seconds + stats.consumer_work_seconds;
   stats.worker_wait_seconds = std::max(0.0, num_workers * consumed - busy);
   stats.num_samples = num_samples_;

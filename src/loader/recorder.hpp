@@ -27,8 +27,8 @@ class Recorder {
   void add_consumption(Clock::time_point begin, Clock::time_point end, std::uint64_t epoch,
                        std::uint64_t index) noexcept;
 
-  /// Without what the io stage knows. `num_workers` do everything but what `io_reads` says is read elsewhere.
-  LoaderStats snapshot(int num_workers, bool io_reads) const;
+  /// Without what the io stage knows. `num_workers` do everything, but with io threads not the reading.
+  LoaderStats snapshot(int num_workers, int num_io_threads) const;
 
  private:
   using Nanoseconds = std::atomic<std::int64_t>;

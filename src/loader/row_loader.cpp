@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-constexpr int max_substitutes = 8;
+constexpr int max_draws = 8;  // of a substitute
 
 /// ShapeError, ConfigError and want of memory are no fault of a sample: they reach the consumer under every policy.
 bool concerns_sample(const Error& error) {
@@ -173,7 +173,7 @@ bool RowLoader::go_on(const Sample& sample, const std::exception_ptr& read_error
     }
     if (options_.on_error == OnError::substitute) {
       if (draw_substitute(slot, stop, progress)) return true;
-      progress.failure->message += fmt::format("; {} substitutes failed as well", max_substitutes);
+      progress.failure->message += fmt::format("; {} substitutes failed as well", progress.num_substitutes);
     }
     result.incidents.push_back(std::move(*progress.failure));
     result.state = RowState::masked;
@@ -360,12 +360,14 @@ void RowLoader::fail(std::exception_ptr error, const RowSlot& slot, RowProgress&
 /// The next sample to try, drawn from the row's own stream; false if enough were tried.
 bool RowLoader::draw_substitute(const RowSlot& slot, const std::stop_token& stop, RowProgress& progress) const {
   if (!progress.draws) progress.draws.emplace(options_.seed, progress.epoch, slot.row, Stream::substitute);
-  while (progress.num_draws < max_substitutes && !stop.stop_requested()) {
+  while (progress.num_draws < max_draws && !stop.stop_requested()) {
     ++progress.num_draws;
     const auto row =
         static_cast<std::uint64_t>(progress.draws->uniform_int(0, static_cast<std::int64_t>(num_rows_) - 1));
     progress.id = sample_id(progress.epoch, row);
-    if (progress.id != progress.result.own_id) return true;  // not the one that failed
+    if (progress.id == progress.result.own_id) continue;  // the one that failed
+    ++progress.num_substitutes;
+    return true;
   }
   return false;
 }

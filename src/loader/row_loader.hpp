@@ -52,6 +52,7 @@ struct RowProgress {
   std::optional<Incident> failure = {};  // of the row's own sample: a substitute is wanted
   std::optional<Rng> draws = {};         // of substitutes
   int num_draws = 0;
+  int num_substitutes = 0;  // tried so far
 };
 
 /// An error as an incident, which has sample and path beside the message.

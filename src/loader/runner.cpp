@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 
@@ -65,14 +66,49 @@ void take_over([[maybe_unused]] void* shared) {
 #endif
 }
 
+/// Counts what must end before somebody may go. Thread-safe.
+class Pending {
+ public:
+  void add() {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+  }
+  void remove() noexcept {
+    const std::lock_guard lock(mutex_);
+    --count_;
+    ended_.notify_all();  // under the lock: who waits may destroy this next
+  }
+  void wait_for_none() {
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [&] { return count_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::int64_t count_ = 0;
+};
+
 /// What the tokens of one submit() share; the last one deletes it.
 struct Tokens {
-  std::shared_ptr<TokenTask> task;
-  std::atomic<std::int64_t> num_left;
+  Tokens(std::shared_ptr<TokenTask> task_in, std::int64_t count, Pending& pending_in)
+      : task(std::move(task_in)), num_left(count), pending(pending_in) {
+    pending.add();
+  }
+  Tokens(const Tokens&) = delete;
+  Tokens& operator=(const Tokens&) = delete;
+  ~Tokens() {
+    task.reset();
+    pending.remove();
+  }
 
   void drop(std::int64_t count) noexcept {
     if (num_left.fetch_sub(count, std::memory_order_acq_rel) == count) delete this;
   }
+
+  std::shared_ptr<TokenTask> task;
+  std::atomic<std::int64_t> num_left;
+  Pending& pending;
 };
 
 /// What oneTBB carries, in memory of its own: so reading the pointer precedes take_over().
@@ -101,9 +137,13 @@ struct TaskRunner::Impl {
   explicit Impl(int count) : num_threads(count), arena(count, 0) { process_threads().add(count); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  ~Impl() { process_threads().remove(num_threads); }
+  ~Impl() {
+    pending.wait_for_none();  // what a stopped epoch left over does nothing, at once
+    process_threads().remove(num_threads);
+  }
 
   int num_threads;
+  Pending pending;
   tbb::task_arena arena;
 };
 
@@ -115,7 +155,7 @@ int TaskRunner::num_threads() const noexcept { return impl_->num_threads; }
 
 void TaskRunner::submit(std::shared_ptr<TokenTask> task, std::int64_t num_tokens) {
   if (num_tokens == 0) return;
-  auto* const tokens = new Tokens{std::move(task), num_tokens};
+  auto* const tokens = new Tokens(std::move(task), num_tokens, impl_->pending);
   hand_over(tokens);
   std::int64_t num_enqueued = 0;
   try {

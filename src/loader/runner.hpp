@@ -23,7 +23,7 @@ class TokenTask {
   virtual void run_one() noexcept = 0;
 };
 
-/// Thread-safe. Tokens that have not run when the runner goes may still run later: they keep their task alive.
+/// Thread-safe. Waits for all tokens to have run before it goes; must not be destroyed by one of them.
 class TaskRunner {
  public:
   explicit TaskRunner(int num_threads);

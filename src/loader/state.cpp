@@ -24,7 +24,7 @@ struct Identity {
   std::uint64_t seed = 0;
   std::uint64_t num_samples = 0;
   Fingerprint data_set;
-  std::vector<std::string> pipeline;  // a line a stage, and how images are decoded
+  std::vector<std::string> pipeline;  // how images are decoded, what batches hold, a line a stage
   std::uint64_t num_rows = 0;
   std::uint64_t order = 0;  // a hash over some of its rows
   std::uint64_t global_batch_size = 0;
@@ -39,10 +39,7 @@ std::uint64_t hash_of(const LoaderOptions& options) {
   const std::uint64_t num_rows = order.num_rows();
   const std::uint64_t num_sampled = std::min(num_rows, max_sampled_rows);
   ContentHash hash;
-  std::vector<std::uint64_t> excluded = options.exclude;
-  std::ranges::sort(excluded);
-  excluded.erase(std::ranges::unique(excluded).begin(), excluded.end());
-  for (const std::uint64_t id : excluded) hash.add(id);
+  for (const std::uint64_t id : options.exclude) hash.add(id);
   for (std::uint64_t i = 0; i < num_sampled; ++i) hash.add(order.sample_id(0, i * (num_rows / num_sampled)));
   return hash.value();
 }
@@ -56,6 +53,8 @@ Identity identity_of(const LoaderCore& core) {
   identity.pipeline.push_back(fmt::format(
       "decode: {}, orientation {}, {}", decode.color == Color::grey ? "grey" : "rgb",
       decode.apply_orientation ? "applied" : "ignored", decode.mode == DecodeMode::fast ? "fast" : "exact"));
+  identity.pipeline.push_back(fmt::format("batch: {}, {}, filler label {}", name(core.spec.dtype),
+                                          name(core.spec.layout), core.options.filler_label));
   for (const ShapeProof::Row& row : core.pipeline.proof().rows) identity.pipeline.push_back(row.stage);
   identity.num_rows = core.num_rows;
   identity.order = hash_of(core.options);
