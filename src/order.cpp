@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <ranges>
 #include <utility>
 
 #include "names.hpp"
@@ -108,25 +107,22 @@ std::uint64_t BlockShuffledOrder::sample_id(std::uint64_t epoch, std::uint64_t r
 }
 
 ExcludingOrder::ExcludingOrder(std::shared_ptr<const Order> rest, std::vector<std::uint64_t> excluded)
-    : rest_(std::move(rest)), excluded_(std::move(excluded)) {
+    : rest_(std::move(rest)) {
   if (rest_ == nullptr) throw ConfigError("order", "expected an order of the samples that are left in, received none");
-  std::sort(excluded_.begin(), excluded_.end());
-  excluded_.erase(std::unique(excluded_.begin(), excluded_.end()), excluded_.end());
-  // Written so that no sum overflows: the last excluded id has all the others below it.
-  if (!excluded_.empty() && excluded_.back() - (excluded_.size() - 1) > rest_->num_rows()) {
+  std::sort(excluded.begin(), excluded.end());
+  excluded.erase(std::unique(excluded.begin(), excluded.end()), excluded.end());
+  for (std::uint64_t i = 0; i < excluded.size(); ++i) num_left_below_.push_back(excluded[i] - i);
+  if (!excluded.empty() && num_left_below_.back() > rest_->num_rows()) {
     throw ConfigError("order", fmt::format("expected ids to exclude below the number of samples ({} left in and {} "
                                            "left out), received {}; does the list belong to another data set?",
-                                           rest_->num_rows(), excluded_.size(), excluded_.back()));
+                                           rest_->num_rows(), excluded.size(), excluded.back()));
   }
 }
 
 std::uint64_t ExcludingOrder::sample_id(std::uint64_t epoch, std::uint64_t row) const {
   const std::uint64_t position = rest_->sample_id(epoch, row);
-  // excluded_[i] - i samples are left in below excluded_[i].
-  const auto indices = std::views::iota(std::uint64_t{0}, std::uint64_t{excluded_.size()});
-  const auto first_above =
-      std::ranges::partition_point(indices, [&](std::uint64_t i) { return excluded_[i] - i <= position; });
-  return position + static_cast<std::uint64_t>(first_above - indices.begin());
+  const auto first_above = std::ranges::upper_bound(num_left_below_, position);
+  return position + static_cast<std::uint64_t>(first_above - num_left_below_.begin());
 }
 
 std::string_view name(LastBatch policy) noexcept { return name_in(last_batch_names, policy); }

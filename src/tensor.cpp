@@ -22,8 +22,8 @@ constexpr std::pair<Layout, std::string_view> layout_names[] = {{Layout::nchw, "
 class HeapAllocator final : public Allocator {
  public:
   void* allocate(std::size_t size_bytes) override { return ::operator new (size_bytes, std::align_val_t{alignment}); }
-  void deallocate(void* memory, std::size_t size_bytes) noexcept override {
-    ::operator delete (memory, size_bytes, std::align_val_t{alignment});
+  void deallocate(void* memory, std::size_t) noexcept override {
+    ::operator delete (memory, std::align_val_t{alignment});
   }
 };
 

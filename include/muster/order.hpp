@@ -85,7 +85,7 @@ class ExcludingOrder : public Order {
 
  private:
   std::shared_ptr<const Order> rest_;
-  std::vector<std::uint64_t> excluded_;  // sorted, each once
+  std::vector<std::uint64_t> num_left_below_;  // samples left in below each excluded id, by id
 };
 
 /// What happens to the last batch when the size does not divide.
