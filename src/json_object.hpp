@@ -1,5 +1,5 @@
-// JSON that came from outside: members are read, or refused by name. Nothing is copied or printed whole, so that text
-// nested a million deep does no harm.
+// JSON that came from outside: members are read, or refused by name. It is bounded in depth, because copying and
+// printing values takes stack for every level, and nothing of it is printed at full length.
 #pragma once
 
 #include <fmt/format.h>
@@ -15,19 +15,47 @@
 
 namespace muster {
 
+/// Parses text whose values lie in each other at most 64 deep; muster's own do 6. Calls watch(event, value) as
+/// nlohmann's parser_callback_t, without the depth. Throws ConfigError: deeper, or not valid JSON; and what `watch`
+/// throws.
+template <class Json, class Watch>
+Json parse_json(std::string_view text, const std::string& operation, Watch watch) {
+  constexpr int max_depth = 64;
+  using Event = typename Json::parse_event_t;
+  const auto bounded = [&](int depth, Event event, Json& value) {
+    if (depth >= max_depth && (event == Event::object_start || event == Event::array_start)) {
+      throw ConfigError(operation, fmt::format("expected JSON at most {} levels deep, received more", max_depth));
+    }
+    watch(event, value);
+    return true;
+  };
+  try {
+    return Json::parse(text, bounded);
+  } catch (const typename Json::exception& error) {
+    throw ConfigError(operation, std::string("not valid JSON: ") + error.what());
+  }
+}
+
+template <class Json>
+Json parse_json(std::string_view text, const std::string& operation) {
+  return parse_json<Json>(text, operation, [](auto, const Json&) {});
+}
+
+/// What a message says of a value: the beginning of its text, in ASCII.
+template <class Json>
+std::string shown_json(const Json& json) {
+  constexpr std::size_t max_length = 60;
+  const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return text.size() <= max_length ? text : text.substr(0, max_length) + "...";
+}
+
 /// A view of an object; `operation` is that of the ConfigErrors.
 class JsonObject {
  public:
   using Json = nlohmann::json;
 
-  /// Throws ConfigError: not valid JSON.
-  static Json parse(std::string_view text, const std::string& operation) {
-    try {
-      return Json::parse(text);
-    } catch (const Json::exception& error) {
-      throw ConfigError(operation, std::string("not valid JSON: ") + error.what());
-    }
-  }
+  /// As parse_json().
+  static Json parse(std::string_view text, const std::string& operation) { return parse_json<Json>(text, operation); }
 
   JsonObject(const Json& json, std::string operation) : json_(json), operation_(std::move(operation)) {
     if (!json.is_object()) {
@@ -80,9 +108,7 @@ class JsonObject {
   static std::string describe(const Json& json) {
     if (json.is_array()) return "a list";
     if (json.is_object()) return "an object";
-    constexpr std::size_t max_length = 60;
-    std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
-    return text.size() <= max_length ? text : text.substr(0, max_length) + "...";
+    return shown_json(json);
   }
 
   const Json& json_;

@@ -17,28 +17,33 @@ constexpr std::pair<Outcome, std::string_view> outcome_names[] = {{Outcome::rais
                                                                   {Outcome::substituted, "substituted"},
                                                                   {Outcome::warned, "warned"}};
 
+constexpr std::string_view left_out = "left out";
+
 std::string describe(const Incident& incident) {
   std::string what_became = std::string(name(incident.outcome));
   if (incident.outcome == Outcome::substituted) what_became += fmt::format(" by sample {}", incident.substitute_id);
   const std::string path = incident.path.empty() ? "" : fmt::format(" ({})", incident.path);
-  return fmt::format("epoch {}, row {}: sample {}{} {}: {}", incident.epoch, incident.row, incident.sample_id, path,
-                     what_became, incident.message);
+  const std::string row = incident.row == Incident::no_row ? "" : fmt::format(", row {}", incident.row);
+  return fmt::format("epoch {}{}: sample {}{} {}: {}", incident.epoch, row, incident.sample_id, path, what_became,
+                     incident.message);
 }
 
-Incident incident_from_json(std::string_view line) {
+/// Nothing for what a listing left out: it has no id.
+std::optional<Incident> incident_from_json(std::string_view line) {
   constexpr const char* operation = "incidents";
   const JsonObject::Json json = JsonObject::parse(line, operation);
   const JsonObject object(json, operation);
   const std::string outcome = object.optional_text("outcome").value_or("masked");
-  return {.outcome = value_in(outcome_names, "outcome", outcome),
-          .epoch = object.optional_number("epoch").value_or(0),
-          .row = object.optional_number("row").value_or(0),
-          .sample_id = object.number("id"),
-          .path = object.optional_text("path").value_or(""),
-          .substitute_id = object.optional_number("substitute").value_or(0),
-          .message = object.optional_text("message").value_or(""),
-          .stage = object.optional_text("stage").value_or(""),
-          .byte_offset = object.optional_number("byte_offset")};
+  if (outcome == left_out && !object.optional_number("id")) return std::nullopt;
+  return Incident{.outcome = value_in(outcome_names, "outcome", outcome),
+                  .epoch = object.optional_number("epoch").value_or(0),
+                  .row = object.optional_number("row").value_or(Incident::no_row),
+                  .sample_id = object.number("id"),
+                  .path = object.optional_text("path").value_or(""),
+                  .substitute_id = object.optional_number("substitute").value_or(0),
+                  .message = object.optional_text("message").value_or(""),
+                  .stage = object.optional_text("stage").value_or(""),
+                  .byte_offset = object.optional_number("byte_offset")};
 }
 
 }  // namespace
@@ -52,7 +57,7 @@ std::string Incident::to_json() const {
   const auto known = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
   const Json json = {{"outcome", name(outcome)},
                      {"epoch", epoch},
-                     {"row", row},
+                     {"row", row == no_row ? Json(nullptr) : Json(row)},
                      {"id", sample_id},
                      {"path", known(path)},
                      {"stage", known(stage)},
@@ -69,7 +74,7 @@ std::vector<Incident> incidents_from_jsonl(std::string_view text) {
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     try {
-      incidents.push_back(incident_from_json(line));
+      if (auto incident = incident_from_json(line)) incidents.push_back(*std::move(incident));
     } catch (const ConfigError& error) {
       throw ConfigError("incidents", fmt::format("line {}: {}", line_number, error.message()));
     }
@@ -78,8 +83,8 @@ std::vector<Incident> incidents_from_jsonl(std::string_view text) {
 }
 
 std::string Report::to_string() const {
-  std::string text =
-      fmt::format("{} rows in {} batches, {} bytes read: {} loaded", num_rows, num_batches, num_bytes_read, num_loaded);
+  std::string text = fmt::format("delivered {} rows in {} batches, {} bytes read: {} loaded", num_rows, num_batches,
+                                 num_bytes_read, num_loaded);
   const auto add = [&text](std::uint64_t count, std::string_view what) {
     if (count > 0) text += fmt::format(", {} {}", count, what);
   };

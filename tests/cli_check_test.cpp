@@ -1,6 +1,8 @@
 // muster check, with layers as text; the cases with model files are in tests/onnx.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,8 +96,8 @@ TEST_CASE("cli check: layers come from a file or standard input") {
   write_file(file, std::string("Net(\n  (conv): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))\n  (fc): "
                                "Linear(in_features=7200, out_features=2, bias=True)\n)\n"));
   CHECK(data.check({"--layers", file.string()}).status == 0);
-  const Result piped = run_shell(fmt::format("{} < {}", command_line({"check", "--shape", "2,3,32,32", "--layers", "-"}),
-                                             quoted(file.string())));
+  const Result piped = run_shell(
+      fmt::format("{} < {}", command_line({"check", "--shape", "2,3,32,32", "--layers", "-"}), quoted(file.string())));
   CHECK(piped.status == 0);
   CHECK(says(piped.out, "forward(): Flatten()"));
 }
@@ -132,4 +134,31 @@ TEST_CASE("cli check: a pipeline that leaves the size open is refused in the mod
   CHECK(result.status == 2);
   CHECK(says(result.err, "a batch has one size, and the pipeline leaves it open"));
   CHECK(says(result.err, "witness"));
+}
+
+TEST_CASE("cli check: docs/shapes.md shows what the program prints") {
+  std::ifstream document(fs::path(MUSTER_SOURCE_DIR) / "docs" / "shapes.md");
+  REQUIRE(document);
+  constexpr std::string_view indent = "    ", prompt = "    $ muster ";
+  std::string printed;   // by the command before
+  std::size_t seen = 0;  // of that
+  int num_commands = 0, num_lines = 0;
+  for (std::string line; std::getline(document, line);) {
+    if (line.starts_with(prompt)) {
+      printed = '\n' + run_shell(quoted(MUSTER_PROGRAM) + " " + line.substr(prompt.size())).out;
+      seen = 0;
+      ++num_commands;
+    } else if (line.starts_with('#')) {
+      printed.clear();  // what follows belongs to no command
+    } else if (line.starts_with(indent) && !printed.empty() && !line.ends_with("...")) {
+      const std::string shown = '\n' + line.substr(indent.size()) + '\n';
+      CAPTURE(shown);
+      const std::size_t at = printed.find(shown, seen);
+      REQUIRE(at != std::string::npos);
+      seen = at + shown.size() - 1;
+      ++num_lines;
+    }
+  }
+  CHECK(num_commands >= 4);
+  CHECK(num_lines >= 20);
 }

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "http_server.hpp"
 #include "jpeg.hpp"
 #include "muster/muster.hpp"
 #include "program.hpp"
@@ -94,6 +95,115 @@ TEST_CASE("cli: --report also has the row that ended the run") {
   REQUIRE(lines.size() == 1);
   CHECK(lines[0]["outcome"] == "raised");
   CHECK(lines[0]["path"] == "cat/03.png");
+  CHECK(lines[0]["row"] == 3);
+}
+
+TEST_CASE("cli: --report also has the rows that exceeded --max-errors, and the message counts what was delivered") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path report = root.path() / "report.jsonl";
+  for (const char* command : {"export", "bench"}) {
+    CAPTURE(command);
+    std::vector<std::string> words = {command,        data, "--pipeline", made_pipeline(root.path()),
+                                      "--batch-size", "6",  "--on-error", "mask",
+                                      "--max-errors", "1",  "--report",   report,
+                                      "--batches",    "2"};
+    if (std::string(command) == "export") words.insert(words.end(), {"-o", root.path() / "x{}.npy"});
+    const Result result = run(words);
+    CHECK(result.status == 1);
+    CHECK(says(result.err, "delivered 6 rows in 1 batches"));
+    const std::vector<json> lines = lines_of(report);
+    REQUIRE(lines.size() == 2);  // the first batch's was delivered, the second's ended the epoch
+    CHECK(lines[0]["row"] == 3);
+    CHECK(lines[1]["row"] == 8);
+    CHECK(lines[1]["outcome"] == "masked");
+    CHECK(run({"export", data, "--pipeline", made_pipeline(root.path()), "-o", root.path() / "y.npy", "--batch-size",
+               "10", "--exclude", report})
+              .status == 0);
+  }
+}
+
+TEST_CASE("cli: what inspect reports has no row") {
+  const TempDir root;
+  const fs::path report = root.path() / "report.jsonl";
+  REQUIRE(run({"inspect", made_data(root.path(), true), "--report", report}).status == 0);
+  const std::vector<json> lines = lines_of(report);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["id"] == 3);
+  CHECK(lines[0]["row"].is_null());
+}
+
+TEST_CASE("cli: a report with entries that the listing left out can be fed back to --exclude") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path tar = root.path() / "shard.tar";
+  REQUIRE(run_shell(fmt::format("tar -C {} --sort=name -cf {} cat dog", quoted(data), quoted(tar))).status == 0);
+  fs::resize_file(tar, fs::file_size(tar) * 2 / 3);  // the end is lost
+  const fs::path report = root.path() / "report.jsonl";
+  const std::vector<std::string> common = {"verify",       tar, "--pipeline", made_pipeline(root.path()),
+                                           "--batch-size", "3"};
+  auto words = common;
+  words.insert(words.end(), {"--report", report});
+  CHECK(run(words).status == 1);
+  const std::vector<json> lines = lines_of(report);
+  REQUIRE(lines.size() >= 2);
+  CHECK(lines.front()["outcome"] == "left out");
+  CHECK(lines.front()["id"].is_null());
+
+  words = common;
+  words.insert(words.end(), {"--exclude", report, "--json"});
+  const Result result = run(words);
+  REQUIRE_MESSAGE(result.status == 1, result.err);  // the archive is still cut
+  CHECK(json::parse(result.out)["damaged"].empty());
+}
+
+TEST_CASE("cli: messages name flags, not the options of C++") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const std::pair<std::vector<std::string>, const char*> calls[] = {
+      {{"--batch-size", "0"}, "set --batch-size"},
+      {{"--threads", "-1"}, "set --threads to 0"},
+      {{"--io-threads", "-1"}, "set --io-threads to 0"},
+      {{"--max-errors", "1"}, "set --on-error"},
+      {{"--last-batch", "strict", "--batch-size", "5"}, "or --last-batch to partial"},
+      {{"--exactly-once", "--on-error", "substitute"}, "with --exactly-once"}};
+  for (const auto& [more, expected] : calls) {
+    std::vector<std::string> words = {"export", data, "-o", root.path() / "x.npy"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = run(words);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(says(result.err, expected));
+    CHECK_FALSE(says(result.err, "::"));
+  }
+}
+
+TEST_CASE("cli: a URL is shown without its user and password, whatever shows it") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const HttpServer server([&](const HttpRequest& request) {
+    if (request.path == "/empty.csv") return HttpResponse{.body = "path,label\n"};
+    if (request.path == "/list.csv") return HttpResponse{.body = "path,label\ncat/00.png,0\ncat/01.png,0\n"};
+    return file_response(request, text_of(data / request.path.substr(1)));
+  });
+  const std::string list = "http://anna:geheim@" + server.host() + "/list.csv";
+  const fs::path html = root.path() / "page.html";
+  const std::vector<std::vector<std::string>> calls = {
+      {"inspect", list, "--html", html},
+      {"inspect", list, "--json"},
+      {"verify", list, "--batch-size", "2"},
+      {"verify", list, "--json"},
+      {"preview", list, "--html", html},
+      {"inspect", list, "--keep-index"},
+      {"inspect", "http://anna:geheim@" + server.host() + "/empty.csv"}};
+  for (auto words : calls) {
+    CAPTURE(fmt::format("{}", fmt::join(words, " ")));
+    fs::remove(html);
+    words.insert(words.end(), {"--pipeline", made_pipeline(root.path())});
+    const Result result = run(words);
+    CHECK(says(result.out + result.err + text_of(html), server.host()));
+    for (const char* hidden : {"anna", "geheim"}) CHECK_FALSE(says(result.out + result.err + text_of(html), hidden));
+  }
 }
 
 TEST_CASE("cli: --max-errors stops an epoch beyond a number or a percentage") {
@@ -106,7 +216,7 @@ TEST_CASE("cli: --max-errors stops an epoch beyond a number or a percentage") {
   };
   CHECK(status("2").status == 0);
   CHECK(status("1").status == 1);
-  CHECK(says(status("1").err, "error_budget"));
+  CHECK(says(status("1").err, "raise --max-errors"));
   CHECK(status("17%").status == 0);
   CHECK(status("16%").status == 1);
   for (const char* wrong : {"", "x", "-1", "101%", "%", "3 %"}) CHECK(status(wrong).status == 2);
@@ -117,7 +227,7 @@ TEST_CASE("cli: --exactly-once refuses policies that could break it") {
   const fs::path data = made_data(root.path());
   const Result result = run({"export", data, "-o", root.path() / "x.npy", "--exactly-once", "--last-batch", "wrap"});
   CHECK(result.status == 2);
-  CHECK(says(result.err, "exactly_once"));
+  CHECK(says(result.err, "--exactly-once"));
 }
 
 TEST_CASE("cli: io threads and tar archives change no byte") {
@@ -186,6 +296,27 @@ TEST_CASE("cli: verify passes sound data and names what is damaged") {
   CHECK(says(result.out, "identical"));
   REQUIRE(lines_of(report).size() == 1);
   CHECK(run({"verify", data, "--pipeline", pipeline, "--exclude", report}).status == 0);
+}
+
+TEST_CASE("cli: verify counts the samples of its own shard, and an error budget does not end it") {
+  const TempDir root;
+  const fs::path pipeline = made_pipeline(root.path());
+  const fs::path data = made_data(root.path(), true);
+  int num_samples = 0;
+  std::size_t num_damaged = 0;
+  for (int i = 0; i < 5; ++i) {
+    const Result result = run({"verify", data, "--pipeline", pipeline, "--batch-size", "2", "--json", "--on-error",
+                               "mask", "--max-errors", "0", "--shard", fmt::format("{}/5", i)});
+    const json found = json::parse(result.out);
+    const int samples = found["samples"].get<int>();
+    CHECK(samples >= 2);
+    CHECK(samples <= 4);
+    num_samples += samples;
+    num_damaged += found["damaged"].size();
+    CHECK(result.status == (found["damaged"].empty() ? 0 : 1));
+  }
+  CHECK(num_samples == 12);
+  CHECK(num_damaged == 2);
 }
 
 TEST_CASE("shard paths: braces are ranges with the digits of their first number") {

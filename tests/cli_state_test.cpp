@@ -1,9 +1,11 @@
 // --state: a run that was killed at any moment goes on as if it had not been.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <random>
 #include <string>
@@ -173,7 +175,7 @@ TEST_CASE("state: a run killed fifty times and resumed writes the bytes of an un
   }
 }
 
-TEST_CASE("state: each call goes on where the last one stopped, up to the end of its epoch") {
+TEST_CASE("state: each call goes on where the last one stopped, up to the batch it names or the end of its epoch") {
   const TempDir root;
   fill(root.path());
   const fs::path out = root.path() / "out";
@@ -190,8 +192,14 @@ TEST_CASE("state: each call goes on where the last one stopped, up to the end of
   REQUIRE(call("5").status == 0);
   CHECK(fs::exists(out / "images-0-4.npy"));
   CHECK_FALSE(fs::exists(out / "images-0-5.npy"));
-  REQUIRE(call("3").status == 0);
+  REQUIRE(call("8").status == 0);  // the first eight of the epoch, of which five are there
   CHECK(fs::exists(out / "images-0-7.npy"));
+  CHECK_FALSE(fs::exists(out / "images-0-8.npy"));
+  const auto before = contents(out);
+  const Result done = call("3");
+  CHECK(done.status == 0);
+  CHECK(done.err.find("first 8 batches of epoch 0") != std::string::npos);
+  CHECK(contents(out) == before);
   REQUIRE(call("all").status == 0);
   CHECK(fs::exists(out / "images-0-20.npy"));
   CHECK_FALSE(fs::exists(out / "images-1-0.npy"));
@@ -239,6 +247,122 @@ TEST_CASE("state: another data set, pipeline or seed is refused, and so is a fil
   refused = run(words);
   CHECK(refused.status == 2);
   CHECK(refused.err.find("--state") != std::string::npos);
+}
+
+namespace {
+
+/// Three batches of a run that can be resumed.
+struct Begun {
+  Begun() {
+    fill(root.path());
+    out = root.path() / "out";
+    fs::create_directory(out);
+    words = with_state(export_words(root.path(), out), out);
+    set("--batches", "3");
+    REQUIRE(run(words).status == 0);
+    set("--batches", "6");
+  }
+  void set(const std::string& option, const std::string& value) {
+    const auto found = std::ranges::find(words, option);
+    REQUIRE(found != words.end());
+    found[1] = value;
+  }
+  /// With the state, too.
+  std::map<std::string, std::string> all() const {
+    auto found = contents(out);
+    found["state.json"] = text_of(out / "state.json");
+    return found;
+  }
+
+  TempDir root;
+  fs::path out;
+  std::vector<std::string> words;
+};
+
+}  // namespace
+
+TEST_CASE("state: one that is refused leaves every file as it was") {
+  Begun begun;
+  write_file(begun.out / "trace.json", "a trace of before");
+  begun.words.insert(begun.words.end(), {"--trace", begun.out / "trace.json"});
+  std::ofstream(begun.out / "records.jsonl", std::ios::app) << "of a batch that was never completed";
+  std::ofstream(begun.out / "report.jsonl", std::ios::app) << "so, too";
+  const auto before = begun.all();
+  const auto expect_refused = [&](const char* reason) {
+    CAPTURE(reason);
+    const Result refused = run(begun.words);
+    CAPTURE(refused.err);
+    CHECK(refused.status == 2);
+    CHECK(refused.err.find(reason) != std::string::npos);
+    CHECK(begun.all() == before);
+  };
+  begun.set("--seed", "6");
+  expect_refused("seed");
+  begun.set("--seed", "5");
+  begun.words.insert(begun.words.end(), {"--epoch", "1"});
+  expect_refused("epoch 0, which is not finished");
+  begun.words.resize(begun.words.size() - 2);
+  REQUIRE(run(begun.words).status == 0);
+  CHECK(text_of(begun.out / "records.jsonl").find("never") == std::string::npos);
+}
+
+TEST_CASE("state: a file that is shorter than the state says is refused, not filled with zeros") {
+  for (const char* name : {"records.jsonl", "report.jsonl"}) {
+    CAPTURE(name);
+    Begun begun;
+    std::string text = text_of(begun.out / name);
+    if (text.empty()) {  // no row failed so far: as if one had
+      std::string state = text_of(begun.out / "state.json");
+      const std::string empty = "\"report_bytes\":0";
+      REQUIRE(state.find(empty) != std::string::npos);
+      state.replace(state.find(empty), empty.size(), "\"report_bytes\":9");
+      write_file(begun.out / "state.json", state);
+      text = "9 bytes..";
+    }
+    write_file(begun.out / name, text.substr(0, text.size() - 1));
+    const auto before = begun.all();
+    Result refused = run(begun.words);
+    CHECK(refused.status == 2);
+    for (const std::string& part : {std::string(name), fmt::format("{} bytes", text.size()),
+                                    fmt::format("received {}", text.size() - 1), std::string("remove the state")}) {
+      CAPTURE(part);
+      CHECK(refused.err.find(part) != std::string::npos);
+    }
+    CHECK(begun.all() == before);
+
+    fs::remove(begun.out / name);
+    refused = run(begun.words);
+    CHECK(refused.status == 2);
+    CHECK(refused.err.find("no such file") != std::string::npos);
+    CHECK_FALSE(fs::exists(begun.out / name));
+
+    write_file(begun.out / name, text);
+    CHECK(run(begun.words).status == 0);
+  }
+}
+
+TEST_CASE("state: a call without the --records that it was written with is refused") {
+  Begun begun;
+  const auto records = std::ranges::find(begun.words, "--records");
+  begun.words.erase(records, records + 2);
+  const auto before = begun.all();
+  const Result refused = run(begun.words);
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("--records") != std::string::npos);
+  CHECK(begun.all() == before);
+}
+
+TEST_CASE("state: text nested a million deep is refused, wherever it stands") {
+  Begun begun;
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  for (const std::string& state :
+       {deep, R"({"loader":)" + deep + "}", R"({"loader":{},"ledger":)" + deep + "}", std::string(1'000'000, '[')}) {
+    write_file(begun.out / "state.json", state);
+    const Result refused = run(begun.words);
+    CHECK(refused.status == 2);
+    CHECK(refused.err.find("remove the file to begin anew") != std::string::npos);
+    CHECK(refused.err.size() < 1000);
+  }
 }
 
 }  // namespace muster::test

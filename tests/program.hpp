@@ -1,16 +1,23 @@
 // Runs the program as a user of a shell does.
 #pragma once
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "support.hpp"
 
@@ -55,5 +62,77 @@ inline std::string command_line(const std::vector<std::string>& words) {
 }
 
 inline Result run(const std::vector<std::string>& words) { return run_shell(command_line(words)); }
+
+/// The program with a terminal for its standard error; standard output goes nowhere.
+class OnTerminal {
+ public:
+  explicit OnTerminal(const std::vector<std::string>& words) {
+    terminal_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(terminal_ >= 0);
+    char name[128];
+    REQUIRE(grantpt(terminal_) == 0);
+    REQUIRE(unlockpt(terminal_) == 0);
+    REQUIRE(ptsname_r(terminal_, name, sizeof name) == 0);
+    const winsize size{.ws_row = 24, .ws_col = 120, .ws_xpixel = 0, .ws_ypixel = 0};
+    REQUIRE(ioctl(terminal_, TIOCSWINSZ, &size) == 0);
+    const int screen = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    REQUIRE(screen >= 0);
+    std::vector<std::string> copies = words;
+    copies.insert(copies.begin(), MUSTER_PROGRAM);
+    std::vector<char*> arguments;
+    for (std::string& word : copies) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    child_ = fork();
+    if (child_ == 0) {
+      std::signal(SIGINT, SIG_DFL);  // shells have it ignored by what they run in the background
+      dup2(nowhere, STDIN_FILENO);
+      dup2(nowhere, STDOUT_FILENO);
+      dup2(screen, STDERR_FILENO);
+      execv(MUSTER_PROGRAM, arguments.data());
+      _exit(127);
+    }
+    close(screen);
+    close(nowhere);
+    REQUIRE(child_ > 0);
+  }
+  OnTerminal(const OnTerminal&) = delete;
+  OnTerminal& operator=(const OnTerminal&) = delete;
+  ~OnTerminal() { close(terminal_); }
+
+  /// False if the program ends without having shown it.
+  bool wait_for(std::string_view text) {
+    while (shown_.find(text) == std::string::npos) {
+      if (!read_some()) return false;
+    }
+    return true;
+  }
+  void signal(int number) const { kill(child_, number); }
+
+  /// Waits for the end. The exit status, or 1000 + the signal that ended it: unlike a shell, this tells them apart.
+  int end() {
+    while (read_some()) continue;
+    int status = 0;
+    REQUIRE(waitpid(child_, &status, 0) == child_);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  }
+  /// All that was on the terminal so far.
+  const std::string& shown() const { return shown_; }
+
+ private:
+  bool read_some() {
+    char buffer[4096];
+    ssize_t length = 0;
+    do length = ::read(terminal_, buffer, sizeof buffer);
+    while (length < 0 && errno == EINTR);
+    if (length <= 0) return false;  // EIO: nobody holds the other end any more
+    shown_.append(buffer, static_cast<std::size_t>(length));
+    return true;
+  }
+
+  int terminal_ = -1;
+  pid_t child_ = -1;
+  std::string shown_;
+};
 
 }  // namespace muster::test

@@ -28,7 +28,7 @@ TEST_CASE("report: names of policies lead back to them") {
 
 TEST_CASE("report: text of a clean run is one line") {
   const Report report{.num_batches = 7, .num_rows = 400, .num_loaded = 400, .num_bytes_read = 1000, .incidents = {}};
-  CHECK(report.to_string() == "400 rows in 7 batches, 1000 bytes read: 400 loaded");
+  CHECK(report.to_string() == "delivered 400 rows in 7 batches, 1000 bytes read: 400 loaded");
 }
 
 TEST_CASE("report: text counts what happened and shows the first incidents") {
@@ -54,7 +54,8 @@ TEST_CASE("report: text counts what happened and shows the first incidents") {
         {.outcome = Outcome::masked, .epoch = 1, .row = row, .sample_id = 9, .path = {}, .message = "gone"});
   }
   CHECK(report.to_string() ==
-        "20 rows in 2 batches, 5 bytes read: 10 loaded, 2 of them wrapped, 4 of them with warnings, 1 substituted, "
+        "delivered 20 rows in 2 batches, 5 bytes read: 10 loaded, 2 of them wrapped, 4 of them with warnings, 1 "
+        "substituted, "
         "6 masked, 3 fillers\n"
         "  epoch 1, row 4: sample 17 (n02/b.jpg) substituted by sample 3: truncated\n"
         "  epoch 1, row 5: sample 9 masked: gone\n"
@@ -138,6 +139,26 @@ TEST_CASE("report: a list of ids is enough, whatever else stands in it") {
   CHECK_FALSE(read[1].byte_offset);
   CHECK(incidents_from_jsonl("").empty());
   CHECK(incidents_from_jsonl(" \r\n\n").empty());
+}
+
+TEST_CASE("report: a row that is not known is null, and stays unknown") {
+  const Incident incident{.row = Incident::no_row, .sample_id = 9, .path = {}, .message = "gone"};
+  CHECK(incident.to_json().find("\"row\":null") != std::string::npos);
+  CHECK(incidents_from_jsonl(incident.to_json()).at(0).row == Incident::no_row);
+  CHECK(incidents_from_jsonl("{\"id\":9}").at(0).row == Incident::no_row);
+  const Report report{.incidents = {incident}};
+  CHECK(report.to_string().ends_with("\n  epoch 0: sample 9 masked: gone"));
+}
+
+TEST_CASE("report: what a listing left out is passed over, an id is not") {
+  const std::string fault =
+      R"({"outcome":"left out","epoch":null,"row":null,"id":null,"path":"a.tar","stage":"list","byte_offset":512,)"
+      R"("message":"cut off"})";
+  const std::vector<Incident> read = incidents_from_jsonl(fault + "\n{\"id\":17}\n" + fault);
+  REQUIRE(read.size() == 1);
+  CHECK(read[0].sample_id == 17);
+  CHECK_THROWS_AS(incidents_from_jsonl(R"({"outcome":"left out","id":3})"), ConfigError);
+  CHECK_THROWS_AS(incidents_from_jsonl(R"({"outcome":"left out","id":"x"})"), ConfigError);
 }
 
 TEST_CASE("report: lines that are no incidents are refused with their number") {

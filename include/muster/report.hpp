@@ -34,13 +34,14 @@ std::string_view name(Outcome outcome) noexcept;
 struct Incident {
   Outcome outcome = Outcome::masked;
   std::uint64_t epoch = 0;
-  std::uint64_t row = 0;                          // in the epoch's order, over all shards
+  std::uint64_t row = 0;                          // in the epoch's order, over all shards; or `no_row`
   std::uint64_t sample_id = 0;                    // the sample that failed
   std::string path;                               // its name
   std::uint64_t substitute_id = 0;                // what stands in its place, if substituted
   std::string message;                            // of the error; or the codec's warning
   std::string stage = {};                         // "read", "decode", "stage 2 RandomCrop"; empty where unknown
   std::optional<std::uint64_t> byte_offset = {};  // in the encoded bytes, where known
+  static constexpr std::uint64_t no_row = ~std::uint64_t{0};  // it failed apart from any epoch, or that is unknown
 
   /// One line of JSON without the line's end: outcome, epoch, row, id, path, stage, byte_offset, message, substitute.
   /// What is unknown is null. Bytes that are no UTF-8 become U+FFFD.
@@ -48,7 +49,8 @@ struct Incident {
 };
 
 /// The inverse: incidents from lines of JSON (JSONL), blank lines allowed, unknown keys ignored; a line may hold as
-/// little as {"id":17}. Throws ConfigError with the line's number.
+/// little as {"id":17}. Lines without an id and with the outcome "left out", which a listing's faults have where a
+/// program writes them between the incidents, are passed over. Throws ConfigError with the line's number.
 std::vector<Incident> incidents_from_jsonl(std::string_view text);
 
 /// How much may fail in one epoch of one rank before it is given up: masked and substituted rows count. Both limits

@@ -19,6 +19,7 @@
 #include "commands.hpp"
 #include "decode_limit.hpp"
 #include "incident_log.hpp"
+#include "interrupt.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -163,6 +164,7 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
     // Leaving before the range has said that it ended keeps the loader from beginning the next epoch already, which
     // would disturb the decode limit and give that epoch a start ahead of the clock.
     if (++batches == num_batches) break;
+    end_if_interrupted();
   }
   const double seconds = seconds_since(start);
   const Usage after = Usage::now();
@@ -365,12 +367,14 @@ std::filesystem::path root_of(const std::filesystem::path& dir) {
 
 void bench(const BenchOptions& options) {
   Loader loader = make_loader(options);
+  const CleanEnd clean_end;
   IncidentLog log(options.report);
   log.add_faults(loader.source());
   DecodeLimit limit(loader, root_of(options.dir));
   Measured measured;
-  log_raised(log, options.epoch, [&] { run_epochs(loader, options, measured, limit, log); });
-  finish_trace(loader);
+  run_traced(loader, [&] {
+    log_undelivered(log, loader, options.epoch, [&] { run_epochs(loader, options, measured, limit, log); });
+  });
   const StageTimes times = measure_stages(loader, options.epoch);
   print(options.json ? to_line(to_json(options, loader, measured, limit, times))
                      : for_people(loader, measured, limit, times));

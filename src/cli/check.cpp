@@ -55,12 +55,14 @@ const OnnxPlugin& load_plugin() {
     void* library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays loaded
     if (library == nullptr) {
       const char* reason = dlerror();
-      throw ConfigError("--model", fmt::format("{} cannot be loaded: {}; {}", place.string(), reason == nullptr ? "" : reason, advice));
+      throw ConfigError("--model", fmt::format("{} cannot be loaded: {}; {}", place.string(),
+                                               reason == nullptr ? "" : reason, advice));
     }
     const auto entry = reinterpret_cast<const OnnxPlugin* (*)()>(dlsym(library, onnx_plugin_entry));
     const OnnxPlugin* plugin = entry == nullptr ? nullptr : entry();
     if (plugin == nullptr || plugin->version != version) {
-      throw ConfigError("--model", fmt::format("{} belongs to another version of muster than {}", place.string(), version));
+      throw ConfigError("--model",
+                        fmt::format("{} belongs to another version of muster than {}", place.string(), version));
     }
     return *plugin;
   }
@@ -79,9 +81,10 @@ std::string read_layers(const std::string& given) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(given, error)) {
     if (given.find('(') != std::string::npos) return given;
-    throw ConfigError("--layers", fmt::format("expected layers, such as \"Conv2d(3, 16, 5) MaxPool2d(2)\", a file with a "
-                                              "print(model), or -, received {}",
-                                              given));
+    throw ConfigError("--layers",
+                      fmt::format("expected layers, such as \"Conv2d(3, 16, 5) MaxPool2d(2)\", a file with a "
+                                  "print(model), or -, received {}",
+                                  given));
   }
   std::vector<std::uint8_t> bytes;
   try {
@@ -110,11 +113,13 @@ Model open_model(const CheckOptions& options) {
 }
 
 std::string describe(const InputSpec& input) {
-  const auto side = [](const std::optional<std::int64_t>& value) { return value ? std::to_string(*value) : std::string("any"); };
+  const auto side = [](const std::optional<std::int64_t>& value) {
+    return value ? std::to_string(*value) : std::string("any");
+  };
   const std::string dtype = input.dtype ? fmt::format("{} ", name(*input.dtype)) : "";
   if (input.layout == Layout::nhwc) {
-    return fmt::format("{}{{{}, {}, {}, {}}} (nhwc)", dtype, side(input.batch_size), side(input.height), side(input.width),
-                       side(input.channels));
+    return fmt::format("{}{{{}, {}, {}, {}}} (nhwc)", dtype, side(input.batch_size), side(input.height),
+                       side(input.width), side(input.channels));
   }
   return fmt::format("{}{{{}, {}, {}, {}}}", dtype, side(input.batch_size), side(input.channels), side(input.height),
                      side(input.width));
@@ -141,9 +146,10 @@ BatchSpec parse_shape(const CheckOptions& options) {
     if (rest != end && *rest != ',') break;
   }
   if (dims.size() != 4 || at != end) {
-    throw ConfigError("--shape", fmt::format("expected four numbers such as 64,3,224,224 (batch size, channels, height, "
-                                             "width, or as --layout says), received {}",
-                                             options.shape));
+    throw ConfigError("--shape",
+                      fmt::format("expected four numbers such as 64,3,224,224 (batch size, channels, height, "
+                                  "width, or as --layout says), received {}",
+                                  options.shape));
   }
   const Layout layout = layout_from_name(options.layout);
   BatchSpec spec{.batch_size = dims[0], .last_batch_size = dims[0], .dtype = DType::float32, .layout = layout};
@@ -162,9 +168,10 @@ Pipeline make_fixed_pipeline(const CheckOptions& options, const Model& model) {
     const InputSpec& input = model.input;
     const std::string needs =
         input.height && input.width
-            ? fmt::format("the model takes images of one size, {}x{} ({}), and the pipeline leaves the size open: end it in "
-                          "CenterCrop, RandomResizedCrop or Resize with size {{{}, {}}}",
-                          *input.height, *input.width, model.name, *input.height, *input.width)
+            ? fmt::format(
+                  "the model takes images of one size, {}x{} ({}), and the pipeline leaves the size open: end it in "
+                  "CenterCrop, RandomResizedCrop or Resize with size {{{}, {}}}",
+                  *input.height, *input.width, model.name, *input.height, *input.width)
             : std::string("a batch has one size, and the pipeline leaves it open: no model can take its batches");
     throw ConfigError("check", fmt::format("{}\n{}", needs, error.what()));
   }
@@ -217,7 +224,8 @@ std::string for_people(const Model& model, const Batches& batches, const Verdict
     text += fmt::format(", takes {}", describe(model.input));
   }
   text += fmt::format("\nbatches  {} {}:", name(batches.spec.dtype), name(batches.spec.layout));
-  for (const Checked& checked : verdict.batches) text += fmt::format(" {} {}", checked.which, checked.shape.to_string());
+  for (const Checked& checked : verdict.batches)
+    text += fmt::format(" {} {}", checked.which, checked.shape.to_string());
   text += '\n';
   const Checked& first = verdict.batches.front();
   text += '\n' + first.trace.to_string();
@@ -237,7 +245,12 @@ std::string for_people(const Model& model, const Batches& batches, const Verdict
     const auto& [dimension, expected, received, advice] = *verdict.dtype;
     text += fmt::format("\n{}: expected {}, received {}; {}\n", dimension, expected, received, advice);
   }
-  if (verdict.fits()) text += "\nthe model fits these batches\n";
+  if (verdict.fits()) {
+    const bool all_known = std::ranges::none_of(
+        verdict.batches, [](const Checked& checked) { return checked.trace.first_unknown() != nullptr; });
+    text += all_known ? "\nthe model fits these batches\n"
+                      : "\nthe model fits these batches as far as its shapes are known\n";
+  }
   return text;
 }
 
@@ -258,15 +271,19 @@ Json to_json(const Verdict& verdict) {
   Json json = {{"fits", verdict.fits()}, {"batches", Json::array()}, {"dtype", Json(nullptr)}};
   for (const Checked& checked : verdict.batches) {
     Json rows = Json::array();
-    for (const TraceRow& row : checked.trace.rows) rows.push_back({{"layer", row.layer}, {"in", row.in}, {"out", row.out}});
-    json["batches"].push_back({{"batch", checked.which},
-                               {"shape", std::vector<std::int64_t>(checked.shape.begin(), checked.shape.end())},
-                               {"fits", checked.trace.fits()},
-                               {"rows", std::move(rows)},
-                               {"diagnosis", checked.trace.diagnosis ? to_json(*checked.trace.diagnosis) : Json(nullptr)}});
+    for (const TraceRow& row : checked.trace.rows)
+      rows.push_back({{"layer", row.layer}, {"in", row.in}, {"out", row.out}});
+    json["batches"].push_back(
+        {{"batch", checked.which},
+         {"shape", std::vector<std::int64_t>(checked.shape.begin(), checked.shape.end())},
+         {"fits", checked.trace.fits()},
+         {"rows", std::move(rows)},
+         {"diagnosis", checked.trace.diagnosis ? to_json(*checked.trace.diagnosis) : Json(nullptr)}});
   }
   if (verdict.dtype) {
-    json["dtype"] = {{"expected", verdict.dtype->expected}, {"received", verdict.dtype->received}, {"advice", verdict.dtype->advice}};
+    json["dtype"] = {{"expected", verdict.dtype->expected},
+                     {"received", verdict.dtype->received},
+                     {"advice", verdict.dtype->advice}};
   }
   return json;
 }
@@ -288,14 +305,16 @@ Command add_check(CLI::App& program) {
       "check", "Does a model fit the batches of DIR? Layer by layer, and why not. Exit status 1: it does not.");
   add_options(*parser, *options);
   parser->get_option("DIR")->required(false);
+  for (const char* unused : {"--trace", "--report"}) parser->remove_option(parser->get_option(unused));
   parser->add_option("--model", options->model, "ONNX file")->option_text("FILE")->group(group);
   parser->add_option("--input", options->input, "the model's input that takes the images [the only one]")
       ->option_text("NAME")
       ->group(group);
   parser
-      ->add_option("--layers", options->layers,
-                   "a print(model) of PyTorch, or \"Conv2d(3, 16, 5) MaxPool2d(2) ...\": the text, a file, or - for standard "
-                   "input")
+      ->add_option(
+          "--layers", options->layers,
+          "a print(model) of PyTorch, or \"Conv2d(3, 16, 5) MaxPool2d(2) ...\": the text, a file, or - for standard "
+          "input")
       ->option_text("TEXT|FILE|-")
       ->group(group);
   parser->add_option("--shape", options->shape, "a batch of this shape, instead of those of DIR")

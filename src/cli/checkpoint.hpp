@@ -13,6 +13,7 @@ namespace muster::cli {
 struct Checkpoint {
   std::string loader;               // Loader::state()
   Ledger ledger;                    // of the epoch so far
+  std::uint64_t next_batch = 0;     // of the epoch that goes on
   std::uint64_t records_bytes = 0;  // how much of the other files belongs to it
   std::uint64_t report_bytes = 0;
 };

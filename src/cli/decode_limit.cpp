@@ -1,4 +1,6 @@
 #include "decode_limit.hpp"
+#include "interrupt.hpp"
+#include "progress.hpp"
 #include "threads.hpp"
 
 #include <algorithm>
@@ -167,12 +169,13 @@ std::optional<double> DecodeLimit::run() {
   const std::vector<Work> work = plan_work();  // reads headers: before the clock starts
   std::atomic<std::size_t> next = 0;
   std::atomic<std::uint64_t> num_decoded = 0;
+  Progress progress("decoding alone", work.size());
   const auto decode_all = [&] {
     FileBytes file;
     Sample sample;  // of what is no file: archives, URLs
     WindowDecoder decoder;
     std::uint64_t count = 0;
-    for (std::size_t i = next++; i < work.size(); i = next++) {
+    for (std::size_t i = next++; i < work.size() && !interrupted(); i = next++) {
       std::span<const unsigned char> bytes;
       if (work[i].path.empty()) {
         if (!read(loader_.source(), work[i].id, sample)) continue;
@@ -182,6 +185,7 @@ std::optional<double> DecodeLimit::run() {
         bytes = file.bytes();
       }
       if (work[i].window.empty() || decoder.decode(bytes, work[i].window)) ++count;
+      progress.advance(1);
     }
     num_decoded += count;
   };
@@ -189,6 +193,7 @@ std::optional<double> DecodeLimit::run() {
   const auto start = std::chrono::steady_clock::now();
   run_on_threads(loader_.num_threads(), decode_all);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  end_if_interrupted();
   num_decoded_ += num_decoded;
   num_left_out_ += rows_.size() - num_decoded;
   rows_.clear();

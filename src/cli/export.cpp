@@ -1,7 +1,9 @@
 // muster export DIR -o FILE.npy: batches exactly as the loader delivers them, and what was done to every row.
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +17,7 @@
 #include "checkpoint.hpp"
 #include "commands.hpp"
 #include "incident_log.hpp"
+#include "interrupt.hpp"
 #include "npy.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -29,11 +32,11 @@ constexpr std::uint64_t all_batches = std::numeric_limits<std::int64_t>::max();
 
 struct ExportOptions : Options {
   std::string output;
-  std::string labels;   // empty: not written
-  std::string records;  // empty: not written
-  std::uint64_t num_batches = 1;
-  std::string state;   // where the run can be resumed from; empty: nowhere
-  std::string ledger;  // empty: not written
+  std::string labels;             // empty: not written
+  std::string records;            // empty: not written
+  std::uint64_t num_batches = 1;  // of the epoch, whoever writes them
+  std::string state;              // where the run can be resumed from; empty: nowhere
+  std::string ledger;             // empty: not written
   bool json = false;
 };
 
@@ -56,6 +59,23 @@ void expect_placeholder(const char* option, const std::string& pattern, std::uin
     throw ConfigError("export", fmt::format("{} batches need {{}} in {} for the batch's number, received {}; write "
                                             "for example batch-{{}}.npy",
                                             num_batches, option, pattern));
+  }
+}
+
+/// Two outputs in one file would overwrite each other.
+void expect_distinct_files(const ExportOptions& options) {
+  const std::pair<const char*, const std::string&> outputs[] = {
+      {"--output", options.output}, {"--labels", options.labels}, {"--records", options.records},
+      {"--state", options.state},   {"--ledger", options.ledger}, {"--report", options.report},
+      {"--trace", options.trace}};
+  std::map<std::filesystem::path, const char*> flags;
+  for (const auto& [flag, path] : outputs) {
+    if (path.empty()) continue;
+    if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) continue;  // /dev/null
+    const auto [other, is_new] = flags.try_emplace(std::filesystem::weakly_canonical(path), flag);
+    if (is_new) continue;
+    throw ConfigError("export", fmt::format("expected a file of its own for {}, received {}, which {} names, too", flag,
+                                            path, other->second));
   }
 }
 
@@ -158,10 +178,12 @@ class RecordsFile {
 /// Everything that a run writes, batch after batch.
 class Exporter {
  public:
+  /// Refuses a state that does not fit before any file is touched.
   Exporter(const ExportOptions& options, Loader& loader)
       : options_(options),
         loader_(loader),
         resumed_(options.state.empty() ? std::nullopt : read_checkpoint(options.state)),
+        batches_(begin()),
         records_(options, resumed_ ? resumed_->records_bytes : 0),
         log_(options.report, resumed_ ? resumed_->report_bytes : 0) {
     if (!resumed_) log_.add_faults(loader.source());
@@ -169,19 +191,11 @@ class Exporter {
 
   std::vector<Written> run() {
     std::vector<Written> written;
-    EpochRange batches = resumed_ ? loader_.resume(resumed_->loader) : loader_.epoch(options_.epoch);
-    if (batches.epoch() < options_.epoch) {
-      throw ConfigError("--state",
-                        fmt::format("{} stands in epoch {}, which is not finished; export it with --epoch {}, "
-                                    "or remove the file to begin epoch {}",
-                                    options_.state, batches.epoch(), batches.epoch(), options_.epoch));
-    }
     if (resumed_ && resumed_->ledger.epoch == options_.epoch) ledger_so_far_ = resumed_->ledger;
-    if (batches.epoch() == options_.epoch) {
-      log_raised(log_, options_.epoch, [&] { write_all(batches, written); });
+    if (batches_.epoch() == options_.epoch) {
+      log_undelivered(log_, loader_, options_.epoch, [&] { write_all(written); });
     } else {
-      std::fputs(fmt::format("muster: {} says that epoch {} was exported\n", options_.state, options_.epoch).c_str(),
-                 stderr);
+      tell(fmt::format("{} says that epoch {} was exported", options_.state, options_.epoch));
     }
     records_.commit();
     if (!options_.ledger.empty()) {
@@ -193,13 +207,37 @@ class Exporter {
   }
 
  private:
-  void write_all(EpochRange& batches, std::vector<Written>& written) {
-    const std::uint64_t num_batches = std::min(options_.num_batches, batches.num_batches());
-    Progress progress("export", num_batches * static_cast<std::uint64_t>(options_.batch_size));
-    for (const Batch& batch : batches) {
+  EpochRange begin() {
+    if (!resumed_) return loader_.epoch(options_.epoch);
+    EpochRange batches = loader_.resume(resumed_->loader);
+    if (batches.epoch() < options_.epoch) {
+      throw ConfigError("--state",
+                        fmt::format("{} stands in epoch {}, which is not finished; export it with --epoch {}, "
+                                    "or remove the file to begin epoch {}",
+                                    options_.state, batches.epoch(), batches.epoch(), options_.epoch));
+    }
+    expect_bytes("--records", options_.records, resumed_->records_bytes);
+    expect_bytes("--report", options_.report, resumed_->report_bytes);
+    return batches;
+  }
+
+  static void tell(const std::string& text) { std::fputs(fmt::format("muster: {}\n", text).c_str(), stderr); }
+
+  /// Up to batch `num_batches` of the epoch, from where an earlier run stopped on.
+  void write_all(std::vector<Written>& written) {
+    const std::uint64_t num_batches = std::min(options_.num_batches, batches_.num_batches());
+    const std::uint64_t first = resumed_ ? resumed_->next_batch : 0;
+    if (first >= num_batches) {
+      return tell(
+          fmt::format("{} says that the first {} batches of epoch {} were exported, which --batches {} asks for",
+                      options_.state, first, options_.epoch, options_.num_batches));
+    }
+    Progress progress("export", (num_batches - first) * static_cast<std::uint64_t>(options_.batch_size));
+    for (const Batch& batch : batches_) {
       written.push_back(write(batch));
       progress.advance(batch.rows.size(), batch.incidents.size());
-      if (written.size() == num_batches) break;
+      if (batch.index + 1 == num_batches) break;
+      end_if_interrupted();
     }
   }
 
@@ -215,6 +253,7 @@ class Exporter {
     if (!options_.state.empty()) {
       write_checkpoint(options_.state, {.loader = loader_.state(),
                                         .ledger = ledger(batch.epoch),
+                                        .next_batch = (batch.index + 1) % batches_.num_batches(),
                                         .records_bytes = records_.num_bytes(),
                                         .report_bytes = log_.num_bytes()});
     }
@@ -232,6 +271,7 @@ class Exporter {
   const ExportOptions& options_;
   Loader& loader_;
   std::optional<Checkpoint> resumed_;
+  EpochRange batches_;
   RecordsFile records_;
   IncidentLog log_;
   std::optional<Ledger> ledger_so_far_;
@@ -274,6 +314,7 @@ std::string for_people(const std::vector<Written>& written, const ExportOptions&
 void export_batches(const ExportOptions& options) {
   expect_placeholder("--output", options.output, options.num_batches);
   expect_placeholder("--labels", options.labels, options.num_batches);
+  expect_distinct_files(options);
   Loader loader = make_loader(options);
   if (options.num_batches > loader.num_batches() && options.num_batches != all_batches) {
     std::fputs(fmt::format("muster: the epoch has {} batches, fewer than the {} asked for\n", loader.num_batches(),
@@ -281,8 +322,10 @@ void export_batches(const ExportOptions& options) {
                    .c_str(),
                stderr);
   }
-  const std::vector<Written> written = Exporter(options, loader).run();
-  finish_trace(loader);
+  const CleanEnd clean_end;
+  Exporter exporter(options, loader);
+  std::vector<Written> written;
+  run_traced(loader, [&] { written = exporter.run(); });
   const Report report = loader.report();
   if (!report.incidents.empty()) std::fputs((report.to_string() + '\n').c_str(), stderr);
   print(options.json ? to_line(to_json(written, options, loader)) : for_people(written, options, loader));
@@ -295,26 +338,23 @@ Command add_export(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "export", "The first batch of an epoch as .npy, exactly as the loader delivers it; or the first K.");
   add_options(*parser, *options);
-  parser
-      ->add_option("-o,--output", options->output,
-                   "where to; {} stands for the batch's number, {epoch} for its epoch's")
-      ->option_text("FILE.npy")
+  add_output(*parser, "-o,--output", options->output,
+             "where to; {} stands for the batch's number, {epoch} for its epoch's", "FILE.npy")
       ->required();
   parser
       ->add_option("--batches", options->num_batches,
-                   "batches to write, or all up to the end of the epoch; more than one need {} in FILE [1]")
+                   "the first K batches of the epoch, or all; more than one need {} in FILE. With --state, those that "
+                   "earlier calls wrote count [1]")
       ->option_text("K|all")
       ->transform([](std::string text) { return text == "all" ? std::to_string(all_batches) : text; })
       ->check(CLI::PositiveNumber);
-  parser->add_option("--labels", options->labels, "write the labels, too (int64)")->option_text("FILE.npy");
-  parser->add_option("--records", options->records, "one JSON line per row: what it shows")->option_text("FILE");
-  parser
-      ->add_option("--state", options->state,
-                   "written after every batch; where FILE is there already, the epoch goes on behind the last one")
-      ->option_text("FILE");
-  parser
-      ->add_option("--ledger", options->ledger, "write what was delivered of the epoch, for merging with other ranks'")
-      ->option_text("FILE");
+  add_output(*parser, "--labels", options->labels, "write the labels, too (int64)", "FILE.npy");
+  add_output(*parser, "--records", options->records, "one JSON line per row: what it shows");
+  add_output(*parser, "--state", options->state,
+             "written after every batch; where FILE is there already, the epoch goes on behind the last one: the same "
+             "call again, however the first ended, leaves what one unbroken call would");
+  add_output(*parser, "--ledger", options->ledger,
+             "write what was delivered of the epoch, for merging with other ranks'");
   add_json_flag(*parser, options->json);
   return {parser, [options] { export_batches(*options); }};
 }

@@ -19,6 +19,7 @@ void IncidentLog::add(const Incident& incident) {
 
 void IncidentLog::add(const Batch& batch) {
   for (const Incident& incident : batch.incidents) add(incident);
+  num_delivered_ += batch.incidents.size();
 }
 
 void IncidentLog::add_faults(const Source& source) {
@@ -32,15 +33,17 @@ void IncidentLog::add_faults(const Source& source) {
   }
 }
 
-void log_raised(IncidentLog& log, std::uint64_t epoch, const std::function<void()>& work) {
+void log_undelivered(IncidentLog& log, const Loader& loader, std::uint64_t epoch, const std::function<void()>& work) {
   try {
     work();
   } catch (const Error& error) {
+    const std::vector<Incident> incidents = loader.report().incidents;
+    for (std::size_t i = log.num_delivered(); i < incidents.size(); ++i) log.add(incidents[i]);
     const Where& where = error.where();
-    if (where.sample_id) {
+    if (log.num_delivered() >= incidents.size() && where.sample_id) {  // beyond those that a report keeps
       log.add({.outcome = Outcome::raised,
                .epoch = epoch,
-               .row = Batch::no_sample,
+               .row = Incident::no_row,
                .sample_id = *where.sample_id,
                .path = where.path,
                .substitute_id = 0,

@@ -1,6 +1,7 @@
 // --report FILE: every row that failed, one JSON line each, as it happens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -19,19 +20,25 @@ class IncidentLog {
   explicit IncidentLog(const std::string& path, std::uint64_t num_bytes = 0);
 
   void add(const Incident& incident);
+  /// All of a delivered batch's.
   void add(const Batch& batch);
   /// What the listing left out: `id` and `row` are null.
   void add_faults(const Source& source);
   std::uint64_t num_bytes() const noexcept { return file_ ? file_->num_bytes() : 0; }
+  /// Of the batches.
+  std::size_t num_delivered() const noexcept { return num_delivered_; }
 
  private:
   std::optional<GrowingFile> file_;
+  std::size_t num_delivered_ = 0;
 };
 
-/// Runs `work`; an error of a sample that it throws is added to `log` before it goes on its way.
-void log_raised(IncidentLog& log, std::uint64_t epoch, const std::function<void()>& work);
+/// Runs `work`, which adds the batches of `loader` to `log`. The rows because of which an error ends it, and that came
+/// in no batch, are added before the error goes on its way.
+void log_undelivered(IncidentLog& log, const Loader& loader, std::uint64_t epoch, const std::function<void()>& work);
 
-/// Ids to leave out, from lines of such a file, or plain {"id":17} lines; warnings do not count. Throws ConfigError: an
+/// Ids to leave out, from lines of such a file, or plain {"id":17} lines; warnings and what the listing left out do not
+/// count. Throws ConfigError: an
 /// id whose path is not that of the sample in `source`.
 std::vector<std::uint64_t> read_exclusions(const std::string& path, const Source& source);
 

@@ -14,6 +14,7 @@
 #include "charts.hpp"
 #include "commands.hpp"
 #include "incident_log.hpp"
+#include "interrupt.hpp"
 #include "muster/preview.hpp"
 #include "options.hpp"
 #include "output.hpp"
@@ -207,8 +208,9 @@ void write_png_file(const std::string& path, const InspectOptions& options, cons
                   survey.height.max, survey.height.median, survey.width.min, survey.width.max, survey.width.median),
       fmt::format("batches of {}", describe_batches(loader))};
   OutputFile file(path);
-  write_png(file.written_path(),
-            draw_charts(fmt::format("{}: {}", options.dir, headline(survey)), lines, all_charts(survey, 40)).view());
+  write_png(
+      file.written_path(),
+      draw_charts(fmt::format("{}: {}", shown_dir(options), headline(survey)), lines, all_charts(survey, 40)).view());
   file.commit();
 }
 
@@ -224,7 +226,7 @@ std::string page(const InspectOptions& options, const Survey& survey, const Load
   std::string body = fmt::format(
       "<header>\n<h1>{}</h1>\n<p class=\"faint\">{}; {}; turned by EXIF {}; unreadable {}</p>"
       "\n</header>\n",
-      isolated(options.dir), headline(survey), describe_channels(survey.channels), survey.num_turned(),
+      isolated(shown_dir(options)), headline(survey), describe_channels(survey.channels), survey.num_turned(),
       survey.failures.size());
   body +=
       "<div class=\"charts\">\n<section>\n<h2>Sizes</h2>\n<table>\n<thead><tr><th></th><th class=\"n\">min</th><th "
@@ -258,7 +260,7 @@ std::string page(const InspectOptions& options, const Survey& survey, const Load
     }
     body += "</section>\n";
   }
-  return markup::page("Inspection of " + options.dir, chart_style, body, {});
+  return markup::page("Inspection of " + shown_dir(options), chart_style, body, {});
 }
 
 Json to_json(const Spread& values) {
@@ -351,11 +353,16 @@ Json to_json(const std::string& dir, const Survey& survey, const Loader& loader)
 
 void inspect(const InspectOptions& options) {
   const Loader loader = make_loader(options);
+  const CleanEnd clean_end;
   IncidentLog log(options.report);
   log.add_faults(loader.source());
   const Survey counted = survey(loader, num_threads(options), options.epoch, options.num_draws);
   for (const Failure& failure : counted.failures) {
-    log.add({.sample_id = failure.id, .path = failure.path, .message = failure.error, .stage = "probe"});
+    log.add({.row = Incident::no_row,
+             .sample_id = failure.id,
+             .path = failure.path,
+             .message = failure.error,
+             .stage = "probe"});
   }
   if (!options.png.empty()) write_png_file(options.png, options, counted, loader);
   if (!options.html.empty()) {
@@ -363,7 +370,8 @@ void inspect(const InspectOptions& options) {
     file.write(page(options, counted, loader));
     file.commit();
   }
-  print(options.json ? to_line(to_json(options.dir, counted, loader)) : for_people(options.dir, counted, loader));
+  const std::string dir = shown_dir(options);
+  print(options.json ? to_line(to_json(dir, counted, loader)) : for_people(dir, counted, loader));
 }
 
 }  // namespace
@@ -375,9 +383,10 @@ Command add_inspect(CLI::App& program) {
       "What is in DIR: sizes, aspect ratios, classes, formats; the shape proof, stage by stage; and how much the "
       "pipeline will enlarge. Files that cannot be read are listed.");
   add_options(*parser, *options);
+  parser->remove_option(parser->get_option("--trace"));  // no loader runs
   add_json_flag(*parser, options->json);
-  parser->add_option("--png", options->png, "draw the counts as charts, too")->option_text("FILE.png");
-  parser->add_option("--html", options->html, "and as a page that needs no other file")->option_text("FILE.html");
+  add_output(*parser, "--png", options->png, "draw the counts as charts, too", "FILE.png");
+  add_output(*parser, "--html", options->html, "and as a page that needs no other file", "FILE.html");
   parser
       ->add_option("--draws", options->num_draws,
                    fmt::format("epochs, from --epoch on, whose draws are counted [{}]", options->num_draws))

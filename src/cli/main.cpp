@@ -1,7 +1,7 @@
 // muster SUBCOMMAND DIR [options]
 //
 // Results go to standard output, progress and diagnostics to standard error. Exit status: 0 done, 1 the data or the
-// run failed, 2 the call or the configuration was wrong.
+// run failed, 2 the call or the configuration was wrong, 128 + signal interrupted (130 by Ctrl-C).
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -10,6 +10,8 @@
 #include <CLI/CLI.hpp>
 
 #include "commands.hpp"
+#include "flags.hpp"
+#include "interrupt.hpp"
 #include "muster/error.hpp"
 #include "muster/version.hpp"
 #include "output.hpp"
@@ -19,7 +21,7 @@ namespace {
 enum ExitStatus { done = 0, run_failed = 1, call_was_wrong = 2 };
 
 int fail(ExitStatus status, const std::string& message) {
-  std::fputs(fmt::format("muster: {}\n", message).c_str(), stderr);
+  std::fputs(fmt::format("muster: {}\n", muster::cli::with_flags(message)).c_str(), stderr);
   return status;
 }
 
@@ -29,7 +31,7 @@ int run(int argc, char** argv) {
   program.require_subcommand(1);
   program.footer(
       "muster SUBCOMMAND --help tells more.\nExit status: 0 done, 1 the data or the run failed, "
-      "2 the call or the configuration was wrong.");
+      "2 the call or the configuration was wrong, 130 interrupted by Ctrl-C.");
   const muster::cli::Command commands[] = {
       muster::cli::add_inspect(program), muster::cli::add_bench(program), muster::cli::add_preview(program),
       muster::cli::add_export(program),  muster::cli::add_synth(program), muster::cli::add_optimize(program),
@@ -58,7 +60,10 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    muster::cli::watch_for_interrupts();
     return run(argc, argv);
+  } catch (const muster::cli::Interrupted& interrupted) {
+    return 128 + interrupted.signal();
   } catch (const muster::ConfigError& error) {
     return fail(call_was_wrong, error.what());
   } catch (const std::exception& error) {

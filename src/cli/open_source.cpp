@@ -9,7 +9,9 @@
 #include <fmt/format.h>
 
 #include "muster/files.hpp"
+#include "muster/http.hpp"
 #include "muster/tar.hpp"
+#include "options.hpp"
 
 namespace muster::cli {
 namespace {
@@ -52,7 +54,7 @@ std::shared_ptr<const Source> open_listing(const SourceOptions& options) {
     throw ConfigError("--keep-index",
                       fmt::format("expected a tar archive as DIR, received {}; a folder's listing is kept "
                                   "by --index FILE",
-                                  options.dir));
+                                  shown_dir(options)));
   }
   if (name.ends_with(".csv")) {
     expect_folder_only(options, "a list");
@@ -84,8 +86,7 @@ void add_source_options(CLI::App& parser, SourceOptions& options) {
                   "(shard.tar, or \"shard-{000..146}.tar\"); lists and archives may be http or https URLs")
       ->required()
       ->option_text(" ");
-  parser.add_option("--index", options.index, "keep a folder's listing in FILE, and use it while it is current")
-      ->option_text("FILE")
+  add_output(parser, "--index", options.index, "keep a folder's listing in FILE, and use it while it is current")
       ->group(group);
   parser.add_flag("--keep-index", options.keep_index, "keep an archive's index beside it")->group(group);
   parser
@@ -100,10 +101,12 @@ void add_source_options(CLI::App& parser, SourceOptions& options) {
       ->group(group);
 }
 
+std::string shown_dir(const SourceOptions& options) { return without_credentials(options.dir); }
+
 std::shared_ptr<const Source> open_source(const SourceOptions& options) {
   const std::shared_ptr<const Source> source = open_listing(options);
   tell_faults(*source);
-  if (source->size() == 0) throw SourceError("open", fmt::format("{} holds no samples", options.dir));
+  if (source->size() == 0) throw SourceError("open", fmt::format("{} holds no samples", shown_dir(options)));
   return source;
 }
 

@@ -22,6 +22,9 @@ struct SourceOptions {
 /// Adds DIR and the options that say how it is opened.
 void add_source_options(CLI::App& parser, SourceOptions& options);
 
+/// DIR as it may be shown: without a URL's user and password.
+std::string shown_dir(const SourceOptions& options);
+
 /// Tells on standard error what the listing had to leave out. Throws SourceError; also when there is no sample;
 /// ConfigError for an option that does not go with what DIR is.
 std::shared_ptr<const Source> open_source(const SourceOptions& options);

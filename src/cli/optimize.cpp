@@ -24,6 +24,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "muster/files.hpp"
 #include "muster/optimize.hpp"
 #include "options.hpp"
@@ -301,7 +302,7 @@ std::vector<FileResult> process(const fs::path& in, const fs::path& out, const L
   Progress progress("optimize", listing.entries.size());
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
-    for (std::size_t i = next++; i < results.size(); i = next++) {
+    for (std::size_t i = next++; i < results.size() && !interrupted(); i = next++) {
       const Entry& entry = listing.entries[i];
       FileResult& result = results[i];
       try {
@@ -317,6 +318,7 @@ std::vector<FileResult> process(const fs::path& in, const fs::path& out, const L
     }
   };
   run_on_threads(call.threads, work);
+  end_if_interrupted();
   return results;
 }
 
@@ -412,6 +414,7 @@ void optimize(const OptimizeCall& call) {
   const fs::path out = fs::absolute(call.out);
   expect_apart(in, out);
   const Listing listing = list(in);
+  const CleanEnd clean_end;
   open_out(out, call.options);
   make_folders(out, listing);
   const std::vector<FileResult> results = process(in, out, listing, call);

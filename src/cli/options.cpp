@@ -7,12 +7,14 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "incident_log.hpp"
 #include "muster/files.hpp"
+#include "trace_file.hpp"
 
 namespace muster::cli {
 namespace {
@@ -159,9 +161,7 @@ void add_options(CLI::App& parser, Options& options) {
       .add_flag("--exactly-once", options.exactly_once,
                 "refuse what could show a sample twice or not at all; for evaluation")
       ->group(batches_group);
-  parser.add_option("--report", options.report, "write every row that fails as a JSON line")
-      ->option_text("FILE")
-      ->group(batches_group);
+  add_output(parser, "--report", options.report, "write every row that fails as a JSON line")->group(batches_group);
 
   parser.add_option("--threads", options.threads, "workers [0: one per core]")->option_text("N")->group(speed_group);
   parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2]")
@@ -171,9 +171,22 @@ void add_options(CLI::App& parser, Options& options) {
   parser.add_option("--io-threads", options.io_threads, "threads that only read, for slow storage [0: workers read]")
       ->option_text("N")
       ->group(speed_group);
-  parser.add_option("--trace", options.trace, "write what every thread did when, for Perfetto or chrome://tracing")
-      ->option_text("FILE")
+  add_output(parser, "--trace", options.trace, "write what every thread did when, for Perfetto or chrome://tracing")
       ->group(speed_group);
+}
+
+CLI::Option* add_output(CLI::App& parser, const std::string& option, std::string& path, const std::string& description,
+                        const std::string& text) {
+  return parser.add_option(option, path, description)
+      ->option_text(text)
+      ->check(CLI::Validator(
+          [](std::string& name) {
+            return name == "-"
+                       ? "expected a file, received -: standard output is for the result; name a file or a pipe "
+                         "(or ./- for a file of that name)"
+                       : std::string{};
+          },
+          ""));
 }
 
 void add_json_flag(CLI::App& parser, bool& json) {
@@ -211,16 +224,32 @@ LoaderOptions loader_options(const Options& options, const Source& source) {
   return result;
 }
 
-Loader make_loader(const Options& options) {
+Loader make_loader(const Options& options, const WrapSource& wrap) {
   const Pipeline pipeline = make_pipeline(options);  // refused before anything is listed
-  const std::shared_ptr<const Source> source = open_source(options);
+  std::shared_ptr<const Source> source = open_source(options);
   LoaderOptions loading = loader_options(options, *source);
-  if (!options.trace.empty()) loading.spans = std::make_shared<ChromeTrace>(options.trace);
-  return {source, pipeline, loading};
+  if (wrap) source = wrap(std::move(source));
+  begin_trace(options, loading);
+  return {std::move(source), pipeline, loading};
 }
 
-void finish_trace(const Loader& loader) {
-  if (auto* const trace = dynamic_cast<ChromeTrace*>(loader.options().spans.get())) trace->finish();
+void begin_trace(const Options& options, LoaderOptions& loading) {
+  if (!options.trace.empty()) loading.spans = std::make_shared<TraceFile>(options.trace);
+}
+
+void run_traced(const Loader& loader, const std::function<void()>& work) {
+  auto* const trace = dynamic_cast<TraceFile*>(loader.options().spans.get());
+  try {
+    work();
+  } catch (...) {
+    try {
+      if (trace != nullptr) trace->finish();
+    } catch (...) {
+      // The first error is the one to tell.
+    }
+    throw;
+  }
+  if (trace != nullptr) trace->finish();
 }
 
 int num_threads(const Options& options) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -43,6 +44,9 @@ struct Options : SourceOptions {
 
 /// Adds DIR and all of the options above.
 void add_options(CLI::App& parser, Options& options);
+/// Adds an option that names a file to write; refuses "-".
+CLI::Option* add_output(CLI::App& parser, const std::string& option, std::string& path, const std::string& description,
+                        const std::string& text = "FILE");
 /// Adds `--json`.
 void add_json_flag(CLI::App& parser, bool& json);
 
@@ -50,10 +54,14 @@ void add_json_flag(CLI::App& parser, bool& json);
 Pipeline make_pipeline(const Options& options);
 /// Throws ConfigError.
 LoaderOptions loader_options(const Options& options, const Source& source);
-/// All of it together.
-Loader make_loader(const Options& options);
-/// Ends the trace that `--trace` asked for, if it did. Throws SourceError: not everything could be written.
-void finish_trace(const Loader& loader);
+using WrapSource = std::function<std::shared_ptr<const Source>(std::shared_ptr<const Source>)>;
+/// All of it together, with what `wrap`, if given, makes of the source.
+Loader make_loader(const Options& options, const WrapSource& wrap = {});
+/// Begins the trace that `--trace` asks for, if it does.
+void begin_trace(const Options& options, LoaderOptions& loading);
+/// Runs `work` and ends the loader's trace, however that ends. Throws what `work` throws, or that not everything could
+/// be written.
+void run_traced(const Loader& loader, const std::function<void()>& work);
 
 /// `threads`, or one per core where that is 0.
 int num_threads(const Options& options);

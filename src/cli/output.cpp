@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "muster/error.hpp"
+
 namespace muster::cli {
 namespace {
 
@@ -42,8 +44,9 @@ std::string to_line(const nlohmann::ordered_json& json) {
 }
 
 OutputFile::OutputFile(const std::filesystem::path& path) : path_(path) {
-  if (std::filesystem::exists(path_)) path_ = std::filesystem::canonical(path_);
-  const bool in_place = std::filesystem::exists(path_) && !std::filesystem::is_regular_file(path_);
+  const bool exists = std::filesystem::exists(path_);
+  const bool in_place = exists && !std::filesystem::is_regular_file(path_);
+  if (exists && !in_place) path_ = std::filesystem::canonical(path_);
   written_path_ = in_place ? path_ : std::filesystem::path(fmt::format("{}.{}.tmp", path_.string(), getpid()));
   file_ = open(written_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file_ < 0) fail();
@@ -76,13 +79,30 @@ void OutputFile::commit() {
 
 void OutputFile::fail() const { fail_to_write(path_); }
 
+void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint64_t num_bytes) {
+  struct stat status {};
+  const bool is_there = stat(path.c_str(), &status) == 0;
+  if (is_there && !S_ISREG(status.st_mode)) return;
+  const std::uint64_t received = is_there ? static_cast<std::uint64_t>(status.st_size) : 0;
+  if (received >= num_bytes) return;
+  throw ConfigError(
+      "--state",
+      path.empty() ? fmt::format("expected {} as in the run that wrote the state, which has {} bytes in its file, "
+                                 "received none; name the same file, or remove the state to begin anew",
+                                 flag, num_bytes)
+                   : fmt::format("expected at least the {} bytes in {} ({}) that the state was written after, received "
+                                 "{}; put the file back as it was, or remove the state to begin anew",
+                                 num_bytes, path.string(), flag, is_there ? std::to_string(received) : "no such file"));
+}
+
 GrowingFile::GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes)
     : path_(path), num_bytes_(num_bytes) {
   file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (file_ < 0) fail_to_write(path_);
   const auto length = static_cast<off_t>(num_bytes);
   struct stat status {};
-  if (fstat(file_, &status) == 0 && !S_ISREG(status.st_mode)) return;
+  is_regular_ = fstat(file_, &status) == 0 && S_ISREG(status.st_mode);
+  if (!is_regular_) return;
   if (ftruncate(file_, length) == 0 && lseek(file_, length, SEEK_SET) == length) return;
   const int cause = errno;
   close(file_);
@@ -93,7 +113,13 @@ GrowingFile::GrowingFile(const std::filesystem::path& path, std::uint64_t num_by
 GrowingFile::~GrowingFile() { close(file_); }
 
 void GrowingFile::write(std::string_view text) {
-  if (!write_all(file_, std::as_bytes(std::span(text)))) fail_to_write(path_);
+  if (!write_all(file_, std::as_bytes(std::span(text)))) {
+    const int cause = errno;
+    // Where even that fails, part of a line stays: the error is told either way.
+    [[maybe_unused]] const bool is_whole = is_regular_ && ftruncate(file_, static_cast<off_t>(num_bytes_)) == 0;
+    errno = cause;
+    fail_to_write(path_);
+  }
   num_bytes_ += text.size();
 }
 

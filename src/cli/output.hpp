@@ -43,23 +43,29 @@ class OutputFile {
   int file_ = -1;
 };
 
+/// Throws ConfigError if the file is shorter than the state says, or gone: what was written before cannot be kept.
+/// `flag` is the option that names it.
+void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint64_t num_bytes);
+
 /// A file that grows while a command runs, so that what was written survives the command's end, however it comes.
 /// Errors are std::system_error and name the path.
 class GrowingFile {
  public:
-  /// Keeps the first `num_bytes` of a file that is there, and forgets the rest. What is no regular file (a device, a
-  /// pipe) is only written to.
+  /// Keeps the first `num_bytes` of a file that has at least so many (see expect_bytes()), and forgets the rest. What
+  /// is no regular file (a device, a pipe) is only written to.
   explicit GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes = 0);
   GrowingFile(const GrowingFile&) = delete;
   GrowingFile& operator=(const GrowingFile&) = delete;
   ~GrowingFile();
 
+  /// All of it, or nothing: what a full disk cuts is taken back.
   void write(std::string_view text);
   std::uint64_t num_bytes() const noexcept { return num_bytes_; }
 
  private:
   std::filesystem::path path_;
   int file_ = -1;
+  bool is_regular_ = false;
   std::uint64_t num_bytes_;
 };
 

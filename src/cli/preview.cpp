@@ -2,14 +2,19 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "muster/preview.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "progress.hpp"
 
 namespace muster::cli {
 namespace {
@@ -23,13 +28,40 @@ struct SheetOptions : Options {
   PreviewOptions sheet;
 };
 
+/// Another source, whose reads are counted.
+class CountedSource : public Source {
+ public:
+  explicit CountedSource(std::shared_ptr<const Source> source) : source_(std::move(source)) {}
+
+  void show(Progress* progress) { progress_ = progress; }
+
+  std::uint64_t size() const override { return source_->size(); }
+  void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override {
+    source_->read(id, sample, std::move(stop));
+    if (progress_ != nullptr) progress_->advance(1);
+  }
+  std::string name(std::uint64_t id) const override { return source_->name(id); }
+  std::string metadata(std::uint64_t id) const override { return source_->metadata(id); }
+  const std::vector<std::string>& classes() const override { return source_->classes(); }
+  Fingerprint fingerprint() const override { return source_->fingerprint(); }
+  std::uint64_t shuffle_block() const override { return source_->shuffle_block(); }
+  std::vector<ListingFault> faults() const override { return source_->faults(); }
+
+ private:
+  const std::shared_ptr<const Source> source_;
+  Progress* progress_ = nullptr;
+};
+
 /// Batch `number` of the epoch, as a training run gets it: those before it are loaded, too.
 Image batch_sheet(Loader& loader, const SheetOptions& options) {
   if (*options.batch >= loader.num_batches()) {
     throw ConfigError("--batch",
                       fmt::format("expected a batch below {}, received {}", loader.num_batches(), *options.batch));
   }
+  Progress progress("preview", (*options.batch + 1) * static_cast<std::uint64_t>(options.batch_size));
   for (const Batch& batch : loader.epoch(options.epoch)) {
+    end_if_interrupted();
+    progress.advance(batch.rows.size(), batch.incidents.size());
     if (batch.index < *options.batch) continue;
     return contact_sheet(batch, {.layout = loader.options().layout,
                                  .pipeline = loader.pipeline(),
@@ -46,23 +78,45 @@ void write_sheet(const std::string& path, const Image& sheet) {
   print(path + '\n');
 }
 
-void preview(const SheetOptions& options) {
-  Loader loader = make_loader(options);
+std::uint64_t num_shown(const PreviewOptions& sheet) {
+  if (!sheet.ids.empty()) return sheet.ids.size();
+  return sheet.rows.empty() ? static_cast<std::uint64_t>(sheet.num_samples) : sheet.rows.size();
+}
+
+void write_samples(const Loader& loader, CountedSource& source, const SheetOptions& options,
+                   const std::string& output) {
   PreviewOptions sheet = options.sheet;
   sheet.first_epoch = options.epoch;
-  sheet.title = options.dir;
+  sheet.title = shown_dir(options);
+  const std::uint64_t num_pictures = (output.empty() ? 0 : 1) + (options.html.empty() ? 0 : 1);
+  std::optional<Image> picture;
+  std::string page;
+  {
+    Progress progress("preview", num_pictures * num_shown(sheet));
+    source.show(&progress);
+    if (!output.empty()) picture = contact_sheet(loader, sheet);
+    if (!options.html.empty()) page = preview_page(loader, sheet);
+    source.show(nullptr);
+  }
+  const CleanEnd clean_end;  // so far there is nothing to clean
+  if (picture) write_sheet(output, *picture);
+  if (options.html.empty()) return;
+  OutputFile file(options.html);
+  file.write(page);
+  file.commit();
+  print(options.html + '\n');
+}
+
+void preview(const SheetOptions& options) {
+  std::shared_ptr<CountedSource> counted;
+  Loader loader = make_loader(options, [&](std::shared_ptr<const Source> source) -> std::shared_ptr<const Source> {
+    if (options.batch) return source;
+    return counted = std::make_shared<CountedSource>(std::move(source));
+  });
   const std::string output = options.output.empty() && options.html.empty() ? default_output : options.output;
-  if (options.batch) {
-    write_sheet(output, batch_sheet(loader, options));
-    return;
-  }
-  if (!output.empty()) write_sheet(output, contact_sheet(loader, sheet));
-  if (!options.html.empty()) {
-    OutputFile file(options.html);
-    file.write(preview_page(loader, sheet));
-    file.commit();
-    print(options.html + '\n');
-  }
+  if (!options.batch) return write_samples(loader, *counted, options, output);
+  const CleanEnd clean_end;
+  run_traced(loader, [&] { write_sheet(output, batch_sheet(loader, options)); });
 }
 
 }  // namespace
@@ -75,10 +129,9 @@ Command add_preview(CLI::App& program) {
       "as the trainer gets them. A PNG contact sheet, or one HTML page with every number.");
   add_options(*parser, *options);
   PreviewOptions& sheet = options->sheet;
-  parser->add_option("-o,--output", options->output, fmt::format("PNG to write [{}]", default_output))
-      ->option_text("FILE.png");
-  CLI::Option* html = parser->add_option("--html", options->html, "page to write, larger; it needs no other file")
-                          ->option_text("FILE.html");
+  add_output(*parser, "-o,--output", options->output, fmt::format("PNG to write [{}]", default_output), "FILE.png");
+  CLI::Option* html =
+      add_output(*parser, "--html", options->html, "page to write, larger; it needs no other file", "FILE.html");
   parser
       ->add_option("--samples", sheet.num_samples,
                    fmt::format("the first samples of the epoch's order [{}]", sheet.num_samples))
@@ -107,6 +160,8 @@ Command add_preview(CLI::App& program) {
                            ->check(CLI::NonNegativeNumber);
   ids->excludes(rows);
   for (CLI::Option* other : {ids, rows, html}) batch->excludes(other);
+  parser->get_option("--trace")->needs(batch);  // only there a loader runs
+  parser->remove_option(parser->get_option("--report"));
   return {parser, [options] { preview(*options); }};
 }
 

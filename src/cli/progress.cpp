@@ -30,11 +30,12 @@ Progress::~Progress() {
 }
 
 void Progress::advance(std::uint64_t num_images, std::uint64_t num_errors) {
+  if (!visible_) return;
   const std::lock_guard lock(mutex_);
   num_done_ += num_images;
   num_errors_ += num_errors;
   const Clock::time_point now = Clock::now();
-  if (visible_ && now - drawn_ >= redraw_interval) draw(now);
+  if (now - drawn_ >= redraw_interval) draw(now);
 }
 
 void Progress::draw(Clock::time_point now) {

@@ -1,5 +1,8 @@
 #include "stage_times.hpp"
 
+#include "interrupt.hpp"
+#include "progress.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -74,9 +77,12 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
 
   const std::uint64_t num_samples = loader.source().size();
   const std::uint64_t count = std::min(num_samples, most_samples);
+  Progress progress("stage by stage", count);
   const Clock::time_point start = Clock::now();
   for (std::uint64_t i = 0; i < count; ++i) {
     if (std::chrono::duration<double>(Clock::now() - start).count() > most_seconds) break;
+    end_if_interrupted();
+    progress.advance(1);
     const std::uint64_t id = i * num_samples / count;
     const SampleKey key{options.seed, epoch, id};
     try {

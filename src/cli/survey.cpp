@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "interrupt.hpp"
 #include "muster/decode.hpp"
 #include "muster/files.hpp"
 #include "progress.hpp"
@@ -83,7 +84,7 @@ std::vector<Probed> probe_all(const Loader& loader, int num_threads, std::uint64
   run_on_threads(num_threads, [&] {
     Sample sample;
     Plan plan;
-    for (std::uint64_t id = next++; id < results.size(); id = next++) {
+    for (std::uint64_t id = next++; id < results.size() && !interrupted(); id = next++) {
       Probed& result = results[id];
       probe_sample(loader, id, sample, result);
       for (std::uint64_t i = 0; i < num_epochs && result.info; ++i) {
@@ -92,6 +93,7 @@ std::vector<Probed> probe_all(const Loader& loader, int num_threads, std::uint64
       progress.advance(1, result.info ? 0 : 1);
     }
   });
+  end_if_interrupted();
   return results;
 }
 

@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "jpeg_writer.hpp"
 #include "muster/decode.hpp"
 #include "muster/error.hpp"
@@ -92,7 +93,7 @@ std::uint64_t make_files(const fs::path& root, const SynthOptions& options) {
   Progress progress("synth", options.num_images);
   const auto work = [&] {
     try {
-      for (std::uint64_t i = next++; i < options.num_images; i = next++) {
+      for (std::uint64_t i = next++; i < options.num_images && !interrupted(); i = next++) {
         const std::vector<std::uint8_t> bytes = make_file(i, options);
         OutputFile file(root / path_of(i, options));
         file.write(std::as_bytes(std::span(bytes)));
@@ -108,6 +109,7 @@ std::uint64_t make_files(const fs::path& root, const SynthOptions& options) {
   };
   run_on_threads(options.threads, work);
   if (first_error) std::rethrow_exception(first_error);
+  end_if_interrupted();
   return num_bytes;
 }
 
@@ -148,6 +150,7 @@ void synth(const SynthOptions& options) {
     throw ConfigError("synth", fmt::format("{} images do not fill {} classes; every class needs one",
                                            options.num_images, options.num_classes));
   }
+  const CleanEnd clean_end;
   NewFolder folder(options.dir);
   for (std::uint64_t i = 0; i < options.num_classes; ++i) {
     fs::create_directory((folder.growing() / path_of(i, options)).parent_path());

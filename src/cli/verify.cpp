@@ -17,6 +17,7 @@
 
 #include "commands.hpp"
 #include "incident_log.hpp"
+#include "interrupt.hpp"
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -78,7 +79,7 @@ struct Findings {
   bool sound() const { return damaged.empty() && left_out.empty() && differing.empty(); }
 };
 
-/// Decodes every sample as a whole.
+/// Decodes every sample of the shard as a whole.
 void decode_all(const Options& options, const std::shared_ptr<const Source>& source, const Pipeline& pipeline,
                 IncidentLog& log, Findings& findings) {
   LoaderOptions loading = loader_options(options, *source);
@@ -87,20 +88,26 @@ void decode_all(const Options& options, const std::shared_ptr<const Source>& sou
   loading.error_budget = {};
   loading.last_batch = LastBatch::partial;
   loading.shuffle = false;
+  begin_trace(options, loading);
   Loader loader(source, pipeline, loading);
-  Progress progress("verify", loader.num_rows());
-  findings.num_samples = loader.num_rows();
-  for (const Batch& batch : loader.epoch(options.epoch)) {
-    log.add(batch);
-    for (const Incident& incident : batch.incidents) findings.damaged.push_back(incident);
-    progress.advance(batch.rows.size(), batch.incidents.size());
-  }
+  Progress progress("verify", loader.num_rows() / loading.shard.count);
+  run_traced(loader, [&] {
+    for (const Batch& batch : loader.epoch(options.epoch)) {
+      log.add(batch);
+      for (const Incident& incident : batch.incidents) findings.damaged.push_back(incident);
+      const std::uint64_t num_samples = batch.rows.size() - static_cast<std::uint64_t>(batch.num_fillers);
+      findings.num_samples += num_samples;
+      progress.advance(num_samples, batch.incidents.size());
+      end_if_interrupted();
+    }
+  });
 }
 
 std::vector<std::uint64_t> hashes(const VerifyOptions& options, const std::shared_ptr<const Source>& source,
                                   const Pipeline& pipeline, const Setting& setting) {
   LoaderOptions loading = loader_options(options, *source);
   if (loading.on_error == OnError::raise) loading.on_error = OnError::mask;  // what is damaged was told already
+  loading.error_budget = {};
   loading.num_threads = setting.num_threads;
   loading.num_io_threads = setting.num_io_threads;
   loading.prefetch = setting.prefetch;
@@ -113,6 +120,7 @@ std::vector<std::uint64_t> hashes(const VerifyOptions& options, const std::share
     found.push_back(hash_of(batch));
     progress.advance(batch.rows.size());
     if (found.size() == num_batches) break;
+    end_if_interrupted();
   }
   return found;
 }
@@ -146,8 +154,8 @@ std::string settings_line(const std::vector<Setting>& settings) {
 }
 
 std::string for_people(const VerifyOptions& options, const Findings& findings) {
-  std::string text =
-      fmt::format("{}: {} samples decoded, {} damaged\n", options.dir, findings.num_samples, findings.damaged.size());
+  std::string text = fmt::format("{}: {} samples decoded, {} damaged\n", shown_dir(options), findings.num_samples,
+                                 findings.damaged.size());
   constexpr std::size_t most_shown = 20;
   for (std::size_t i = 0; i < std::min(findings.damaged.size(), most_shown); ++i) {
     text += fmt::format("  {} ({}): {}\n", findings.damaged[i].path, findings.damaged[i].sample_id,
@@ -176,7 +184,7 @@ Json to_json(const VerifyOptions& options, const Findings& findings) {
     settings.push_back(
         {{"threads", setting.num_threads}, {"io_threads", setting.num_io_threads}, {"prefetch", setting.prefetch}});
   }
-  return {{"path", options.dir},
+  return {{"path", shown_dir(options)},
           {"sound", findings.sound()},
           {"samples", findings.num_samples},
           {"damaged", std::move(damaged)},
@@ -189,7 +197,8 @@ Json to_json(const VerifyOptions& options, const Findings& findings) {
 void verify(const VerifyOptions& options) {
   const Pipeline pipeline = make_pipeline(options);
   const std::shared_ptr<const Source> source = open_source(options);
-  loader_options(options, *source);  // --exclude may name the file that --report is about to replace
+  Loader(source, pipeline, loader_options(options, *source));  // a wrong call leaves the report as it was
+  const CleanEnd clean_end;
   IncidentLog log(options.report);
   log.add_faults(*source);
   Findings findings;

@@ -1,0 +1,218 @@
+// Files that the program writes: whole or not at all, each its own, and never a full disk without a word.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "jpeg.hpp"
+#include "muster/muster.hpp"
+#include "program.hpp"
+#include "support.hpp"
+
+namespace muster::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+bool says(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+struct Given {
+  explicit Given(const fs::path& root) : folder(root / "data"), pipeline(root / "pipeline.json"), out(root / "out") {
+    for (std::uint32_t i = 0; i < 8; ++i) {
+      write_file(folder / "a" / fmt::format("{}.jpg", i), write_jpeg(noise_image({40, 50}, 3, i + 1), {}));
+    }
+    write_file(folder / "a" / "8.jpg", "no image");
+    write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
+    fs::create_directory(out);
+  }
+
+  /// `command` with all that it needs but the output `option`, which goes to `path`.
+  Words call(const std::string& command, const std::string& option, const std::string& path,
+             const std::string& batch_size = "3") const {
+    Words words = {command,    folder,       "--pipeline", pipeline, "--batch-size",
+                   batch_size, "--on-error", "mask",       option,   path};
+    if (command == "export") words.insert(words.end(), {"--batches", "all"});
+    if (command == "export" && option != "--output") words.insert(words.end(), {"-o", out / "{}.npy"});
+    return words;
+  }
+
+  fs::path folder, pipeline, out;
+};
+
+struct Output {
+  const char* command;
+  const char* option;
+};
+
+constexpr Output outputs[] = {{"export", "--output"},  {"export", "--labels"}, {"export", "--records"},
+                              {"export", "--state"},   {"export", "--ledger"}, {"export", "--report"},
+                              {"export", "--trace"},   {"bench", "--trace"},   {"bench", "--report"},
+                              {"verify", "--report"},  {"inspect", "--png"},   {"inspect", "--html"},
+                              {"inspect", "--report"}, {"preview", "--html"},  {"preview", "--output"}};
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("output: - is refused by every option that names a file to write") {
+  const TempDir root;
+  const Given data(root.path());
+  const auto in_root = [&](const Words& words) {
+    return run_shell(fmt::format("cd {} && {}", quoted(root.path()), command_line(words)));
+  };
+  for (const auto& [command, option] : outputs) {
+    CAPTURE(command);
+    CAPTURE(option);
+    const Result result = in_root(data.call(command, option, "-"));
+    CHECK(result.status == 2);
+    CHECK(says(result.err, "standard output is for the result"));
+    CHECK_FALSE(fs::exists(root.path() / "-"));
+  }
+  CHECK(in_root({"inspect", data.folder, "--index", "-"}).status == 2);
+  CHECK(in_root(data.call("export", "--records", "./-")).status == 0);
+  CHECK(fs::exists(root.path() / "-"));
+}
+
+TEST_CASE("output: a full disk ends with an error that names the file, whatever is written") {
+  if (!fs::exists("/dev/full")) return;
+  const TempDir root;
+  const Given data(root.path());
+  for (const auto& [command, option] : outputs) {
+    CAPTURE(command);
+    CAPTURE(option);
+    const Result result = run(data.call(command, option, "/dev/full"));
+    CAPTURE(result.err);
+    const bool to_be_read_again = std::string_view(option) == "--state";  // no device is
+    const bool needs_placeholder = std::string_view(option) == "--output" && std::string_view(command) == "export";
+    CHECK(result.status == (to_be_read_again || needs_placeholder || std::string_view(option) == "--labels" ? 2 : 1));
+    CHECK(says(result.err, "/dev/full"));
+    CHECK(fs::is_character_file("/dev/full"));
+  }
+}
+
+TEST_CASE("output: where a file no longer fits, what was there stays, and nothing half is left") {
+  const TempDir root;
+  const Given data(root.path());
+  // A limit on file sizes stands for the full disk; 1 block is 512 bytes, more than a state or two records have.
+  const auto limited = [&](int num_blocks, const Words& words) {
+    return run_shell(fmt::format("trap '' XFSZ; ulimit -f {}; {}", num_blocks, command_line(words)));
+  };
+  const fs::path file = data.out / "file";
+  for (const auto& [command, option] : {Output{"export", "--trace"},
+                                        {"export", "--records"},
+                                        {"inspect", "--html"},
+                                        {"inspect", "--png"},
+                                        {"preview", "--html"},
+                                        {"preview", "--output"}}) {
+    CAPTURE(command);
+    CAPTURE(option);
+    write_file(file, "before");
+    const Result result = limited(2, data.call(command, option, file, "2"));
+    CAPTURE(result.err);
+    CHECK(result.status == 1);
+    CHECK(says(result.err, "out/file"));
+    CHECK(text_of(file) == "before");
+    for (const std::string& name : names_in(data.out)) CHECK_FALSE(name.ends_with(".tmp"));
+  }
+  const Result no_state = limited(1, {"export", data.folder, "--pipeline", data.pipeline, "--batch-size", "3", "-o",
+                                      "/dev/null", "--state", data.out / "state.json"});
+  CHECK(no_state.status == 1);
+  CHECK(says(no_state.err, "state.json"));
+  CHECK_FALSE(fs::exists(data.out / "state.json"));
+
+  // Only lines as a whole.
+  Words words = data.call("export", "--records", data.out / "growing");
+  words.insert(words.end(), {"--state", data.out / "state.json"});
+  const Result result = limited(4, words);
+  CHECK(result.status == 1);
+  CHECK(says(result.err, "growing"));
+  const std::string records = text_of(data.out / "growing");
+  CHECK(records.size() > 1);
+  CHECK(records.ends_with("}\n"));
+
+  for (const Words& made : {Words{"synth", root.path() / "synth", "--images", "3", "--classes", "1"},
+                            Words{"optimize", data.folder, root.path() / "optimized"}}) {
+    CAPTURE(made[0]);
+    const Result full = limited(2, made);
+    CHECK(full.status == 1);
+    CHECK(says(full.out + full.err, ".jpg"));
+  }
+  CHECK_FALSE(fs::exists(root.path() / "synth"));
+  for (const std::string& name : names_in(root.path())) CHECK_FALSE(name.ends_with(".tmp"));
+}
+
+TEST_CASE("output: a call that is refused leaves every file as it was") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path file = data.out / "file";
+  write_file(file, "before");
+  for (const auto& [command, option] : outputs) {
+    CAPTURE(command);
+    CAPTURE(option);
+    if (std::string_view(option) == "--state") continue;  // is read first
+    CHECK(run(data.call(command, option, file, "0")).status == 2);
+    CHECK(text_of(file) == "before");
+  }
+  CHECK(names_in(data.out) == std::set<std::string>{"file"});
+}
+
+TEST_CASE("output: a pipe is written to as it is") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path copy = root.path() / "copy";
+  const std::string words = command_line(data.call("export", "--records", "/dev/fd/9"));
+  CHECK(run_shell(fmt::format("{{ {} 9>&1 >/dev/null; }} | cat >{}", words, quoted(copy))).status == 0);
+  const std::string lines = text_of(copy);
+  CHECK(std::ranges::count(lines, '\n') == 9);
+}
+
+TEST_CASE("output: two options may not name one file") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path file = root.path() / "out" / "file";
+  for (const char* other : {"--ledger", "--report", "--state", "--trace"}) {
+    CAPTURE(other);
+    Words words = data.call("export", "--records", file);
+    words.insert(words.end(), {other, root.path() / "out" / ".." / "out" / "file"});
+    const Result result = run(words);
+    CHECK(result.status == 2);
+    CHECK(says(result.err, other));
+    CHECK(says(result.err, "--records"));
+    CHECK_FALSE(fs::exists(file));
+  }
+  CHECK(run({"export", data.folder, "-o", data.out / "a.npy", "--pipeline", data.pipeline, "--batch-size", "3",
+             "--records", "/dev/null", "--report", "/dev/null"})
+            .status == 0);
+}
+
+TEST_CASE("output: --trace is written by every command that runs a loader, whole even when the run fails") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path trace = data.out / "trace.json";
+  for (const char* command : {"bench", "verify", "preview"}) {
+    CAPTURE(command);
+    fs::remove(trace);
+    Words words = {command, data.folder, "--pipeline", data.pipeline, "--batch-size", "3", "--trace", trace};
+    if (std::string_view(command) == "preview") words.insert(words.end(), {"-o", data.out / "p.png", "--batch", "0"});
+    CHECK(run(words).status == (std::string_view(command) == "preview" ? 0 : 1));
+    REQUIRE(fs::exists(trace));
+    CHECK_FALSE(nlohmann::json::parse(text_of(trace))["traceEvents"].empty());
+  }
+  for (const char* command : {"inspect", "preview", "check"}) {  // none runs
+    CHECK(run({command, data.folder, "--trace", data.out / "none.json"}).status == 2);
+  }
+  CHECK_FALSE(fs::exists(data.out / "none.json"));
+}
+
+}  // namespace muster::test

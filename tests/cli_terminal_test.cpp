@@ -1,0 +1,196 @@
+// Progress and Ctrl-C: the program as people watch it, and end it.
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "http_server.hpp"
+#include "jpeg.hpp"
+#include "muster/muster.hpp"
+#include "program.hpp"
+#include "support.hpp"
+
+namespace muster::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+bool says(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+/// A list of `num_rows` rows that all show the same small image, a folder of `num_files` larger JPEGs, and a pipeline.
+struct Given {
+  Given(const fs::path& root, int num_rows, int num_files)
+      : list(root / "data" / "list.csv"), folder(root / "photos"), pipeline(root / "pipeline.json"), out(root / "out") {
+    std::string rows = "path,label\n";
+    for (int i = 0; i < num_rows; ++i) rows += "a.png,1\n";
+    write_file(list, rows);
+    write_png(root / "data" / "a.png", noise_image({20, 24}, 3, 1).view());
+    fs::create_directories(folder / "a");
+    write_file(folder / "a" / "0.jpg", write_jpeg(noise_image({600, 600}, 3, 2), {}));
+    for (int i = 1; i < num_files; ++i) {
+      fs::create_hard_link(folder / "a" / "0.jpg", folder / "a" / fmt::format("{}.jpg", i));
+    }
+    write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
+    fs::create_directory(out);
+  }
+
+  /// A call of `command` with the list, batches of one.
+  Words call(const std::string& command, const Words& more = {}) const {
+    Words words = {command, list, "--pipeline", pipeline, "--batch-size", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  Words export_call(const fs::path& to, const Words& more = {}) const {
+    Words words = call("export", {"--batches", "all", "-o", to / "{}.npy", "--records", to / "records.jsonl"});
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  fs::path list, folder, pipeline, out;
+};
+
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder)) found[entry.path().filename()] = text_of(entry.path());
+  return found;
+}
+
+int num_temporaries(const fs::path& root) {
+  int count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) count += entry.path().extension() == ".tmp" ? 1 : 0;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("progress: every long command shows it on a terminal, and wipes it in the end") {
+  const TempDir root;
+  const Given data(root.path(), 20, 3);
+  const std::vector<Words> calls = {
+      data.call("inspect"),
+      data.call("bench", {"--epochs", "1"}),
+      data.call("verify"),
+      data.call("preview", {"-o", data.out / "a.png", "--cell", "32"}),
+      data.call("preview", {"--html", data.out / "a.html"}),
+      data.call("preview", {"-o", data.out / "b.png", "--batch", "3"}),
+      data.export_call(data.out),
+      {"synth", data.out / "synth", "--images", "5", "--classes", "1", "--height", "16", "--width", "16"},
+      {"optimize", data.folder, data.out / "optimized"}};
+  for (const Words& words : calls) {
+    CAPTURE(fmt::format("{}", fmt::join(words, " ")));
+    OnTerminal program(words);
+    CHECK(program.end() == 0);
+    CHECK(says(program.shown(), "images/s"));
+    CHECK(says(program.shown(), " left"));
+    CHECK(program.shown().ends_with("\r\x1b[K"));
+  }
+}
+
+TEST_CASE("progress: bench also shows it while decoding alone and stage by stage") {
+  const TempDir root;
+  const Given data(root.path(), 1, 3);
+  OnTerminal program({"bench", data.folder, "--pipeline", data.pipeline, "--batch-size", "2", "--epochs", "1"});
+  CHECK(program.end() == 0);
+  for (const char* label : {"epoch 1 of 1  [", "decoding alone  [", "stage by stage  ["}) {
+    CAPTURE(label);
+    CHECK(says(program.shown(), label));
+  }
+}
+
+TEST_CASE("progress: errors are counted, and what is no terminal gets none") {
+  const TempDir root;
+  const Given data(root.path(), 20, 1);
+  write_file(root.path() / "data" / "a.png", "no image");
+  OnTerminal program(data.export_call(data.out, {"--on-error", "mask"}));
+  CHECK(program.end() == 0);
+  CHECK(says(program.shown(), "  1 errors"));
+  const Result quiet = run(data.export_call(data.out, {"--on-error", "mask"}));
+  CHECK(quiet.status == 0);
+  CHECK_FALSE(says(quiet.err, "images/s"));
+}
+
+TEST_CASE("interrupt: every long command ends with 130 and leaves no half file") {
+  const TempDir root;
+  const Given data(root.path(), 300'000, 3000);
+  const std::vector<Words> calls = {
+      data.call("inspect", {"--html", data.out / "i.html"}),
+      data.call("bench", {"--epochs", "100000", "--trace", data.out / "bench.trace"}),
+      data.call("verify", {"--report", data.out / "verify.jsonl"}),
+      data.call("preview", {"--html", data.out / "a.html", "--samples", "1000", "--variants", "1000"}),
+      data.call("preview", {"-o", data.out / "b.png", "--batch", "299999"}),
+      data.export_call(data.out),
+      {"synth", data.out / "synth", "--images", "1000000000", "--classes", "1", "--height", "16", "--width", "16"},
+      {"optimize", data.folder, data.out / "optimized"}};
+  for (const Words& words : calls) {
+    CAPTURE(fmt::format("{}", fmt::join(words, " ")));
+    OnTerminal program(words);
+    REQUIRE(program.wait_for("images/s"));
+    program.signal(SIGINT);
+    CHECK(program.end() == 130);
+    CHECK(says(program.shown(), "muster: interrupted"));
+    CHECK(num_temporaries(root.path()) == 0);
+  }
+  for (const char* name : {"i.html", "a.html", "b.png", "records.jsonl", "synth"}) {
+    CAPTURE(name);
+    CHECK_FALSE(fs::exists(data.out / name));
+  }
+  CHECK(text_of(data.out / "bench.trace").ends_with("]}\n"));  // a trace of what was done
+  CHECK(text_of(data.out / "verify.jsonl").empty());
+}
+
+TEST_CASE("interrupt: an export with --state goes on behind its last batch, to the bytes of an unbroken one") {
+  const TempDir root;
+  const Given data(root.path(), 1000, 1);
+  const fs::path unbroken = root.path() / "unbroken";
+  fs::create_directory(unbroken);
+  REQUIRE(run(data.export_call(unbroken)).status == 0);
+
+  const Words words = data.export_call(data.out, {"--state", root.path() / "state.json"});
+  int num_interrupted = 0;
+  for (const int number : {SIGINT, SIGTERM, SIGINT, SIGTERM}) {
+    OnTerminal program(words);
+    if (program.wait_for("images/s")) program.signal(number);
+    const int status = program.end();
+    if (status == 0) break;
+    REQUIRE(status == 128 + number);
+    ++num_interrupted;
+    CHECK(num_temporaries(root.path()) == 0);
+    CHECK(fs::exists(root.path() / "state.json"));
+  }
+  CHECK(num_interrupted > 0);
+  REQUIRE(run(words).status == 0);
+  CHECK(contents(data.out) == contents(unbroken));
+}
+
+TEST_CASE("interrupt: a second one does not wait, and none is waited for while DIR is listed") {
+  const TempDir root;
+  for (const char* held : {"/a.png", "/list.csv"}) {
+    CAPTURE(held);
+    std::promise<void> asked;
+    HttpServer server([&](const HttpRequest& request) {
+      const bool hold = request.path == held;
+      if (hold && request.number == 1) asked.set_value();
+      if (hold) return HttpResponse{.length = 1000, .end = HttpResponse::End::stall};
+      return HttpResponse{.body = "path,label\na.png,1\n"};
+    });
+    OnTerminal program({"export", server.url("/list.csv"), "-o", root.path() / "x.npy"});
+    asked.get_future().wait();
+    program.signal(SIGINT);
+    if (std::string_view(held) == "/a.png") {
+      REQUIRE(program.wait_for("a second time ends at once"));
+      program.signal(SIGINT);
+    }
+    CHECK(program.end() == 130);
+    CHECK_FALSE(fs::exists(root.path() / "x.npy"));
+  }
+}
+
+}  // namespace muster::test
