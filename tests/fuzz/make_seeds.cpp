@@ -1,0 +1,126 @@
+// Writes what the fuzz targets begin with: FOLDER/TARGET/…, small files of every kind that muster reads.
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "jpeg.hpp"
+#include "muster/loader.hpp"
+#include "muster/pipeline.hpp"
+
+namespace fs = std::filesystem;
+using namespace muster;
+using namespace muster::test;
+
+namespace {
+
+std::vector<Data> jpegs() {
+  std::vector<Data> jpegs;
+  const auto add = [&](Size size, const JpegStyle& style) {
+    jpegs.push_back(write_jpeg(picture(size, style.components, 7), style));
+  };
+  for (const auto& [horizontal, vertical] : {std::pair{1, 1}, {2, 1}, {2, 2}, {1, 2}}) {
+    add({48, 64}, {.horizontal = horizontal, .vertical = vertical});
+    add({48, 64}, {.horizontal = horizontal, .vertical = vertical, .restart_interval = 2});
+    add({33, 65}, {.horizontal = horizontal, .vertical = vertical, .restart_rows = 1});
+    add({33, 65}, {.horizontal = horizontal, .vertical = vertical, .progressive = true});
+  }
+  add({40, 40}, {.components = 1, .restart_interval = 1});
+  add({40, 40}, {.components = 4});
+  add({40, 40}, {.separate_scans = true, .restart_interval = 1});
+  add({40, 40}, {.arithmetic = true});
+  add({40, 24}, {.restart_interval = 1, .orientation = 6});
+  return jpegs;
+}
+
+/// Members of an archive: three samples and what belongs to them.
+void write_archive(const fs::path& path, const char* format, const char* filter, const std::string& folder) {
+  archive* const out = archive_write_new();
+  bool is_well = archive_write_set_format_by_name(out, format) == ARCHIVE_OK &&
+                 (std::strcmp(filter, "none") == 0 || archive_write_add_filter_by_name(out, filter) == ARCHIVE_OK) &&
+                 archive_write_open_filename(out, path.c_str()) == ARCHIVE_OK;
+  for (const char* const name : {"a.jpg", "a.cls", "a.json", "b.b.jpg", "b.cls", "c.txt", "d.png"}) {
+    const std::string content = std::strstr(name, ".cls") != nullptr ? "17" : "content of " + std::string(name);
+    archive_entry* const entry = archive_entry_new();
+    archive_entry_set_pathname(entry, (folder + name).c_str());
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0644);
+    archive_entry_set_size(entry, static_cast<la_int64_t>(content.size()));
+    is_well = is_well && archive_write_header(out, entry) >= ARCHIVE_WARN &&
+              archive_write_data(out, content.data(), content.size()) == static_cast<la_ssize_t>(content.size());
+    archive_entry_free(entry);
+  }
+  is_well = is_well && archive_write_close(out) == ARCHIVE_OK;
+  archive_write_free(out);
+  if (!is_well) throw std::runtime_error("cannot write " + path.string());
+}
+
+/// Numbers the seeds of each target.
+class Seeds {
+ public:
+  explicit Seeds(fs::path folder) : folder_(std::move(folder)) {}
+
+  template <class Content>
+  void add(const char* target, const Content& content) {
+    write_file(next(target), content);
+  }
+  fs::path next(const char* target) {
+    fs::create_directories(folder_ / target);
+    return folder_ / target / std::to_string(count_++);
+  }
+
+ private:
+  fs::path folder_;
+  int count_ = 0;
+};
+
+std::string state_of_a_run() {
+  std::vector<Sample> samples(10);
+  for (Sample& sample : samples) sample.image = std::make_shared<Image>(Size{3, 4}, 3);
+  Loader loader(MemorySource(std::move(samples)), Pipeline{Resize{Size{2, 2}}},
+                {.batch_size = 3, .shuffle = true, .num_threads = 1, .prefetch = 1});
+  EpochRange range = loader.epoch(4);
+  range.next();
+  return loader.state();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "Usage: muster_fuzz_seeds GOLDENS FOLDER\n");
+    return 2;
+  }
+  Seeds seeds(argv[2]);
+  for (const auto& entry : fs::directory_iterator(fs::path(argv[1]) / "decode")) {
+    if (entry.path().extension() != ".txt") seeds.add("decode", read_bytes(entry.path()));
+  }
+  for (const Data& jpeg : jpegs()) {
+    for (const char* const target : {"decode", "restart_cut", "optimize"}) seeds.add(target, jpeg);
+  }
+  for (const int orientation : {1, 6, 8, 9}) seeds.add("exif", exif_block(orientation));
+
+  for (const std::string& preset : Pipeline::preset_names()) {
+    seeds.add("pipeline", std::string(Pipeline::preset_json(preset)));
+  }
+  for (const char* const list :
+       {"path,label\na.jpg,1\nb/c.png,0\n", "a.jpg,cat\r\n\"b,\"\"c\"\".jpg\",dog\r\n", "list.csv,3\n../x.jpg,1\n",
+        "http://127.0.0.1:9/a.jpg,4\nlist.csv,5\n", "\"a\nb.jpg\",1\n"}) {
+    seeds.add("csv_list", std::string(list));
+  }
+  const std::string long_folder = std::string(90, 'd') + "/" + std::string(60, 'e') + "/";  // needs ustar's prefix
+  for (const char* const format : {"ustar", "pax", "gnutar", "v7tar"}) {
+    write_archive(seeds.next("tar"), format, "none", "");
+    if (std::strcmp(format, "v7tar") != 0) write_archive(seeds.next("tar"), format, "none", long_folder);
+    for (const char* const filter : {"gzip", "xz", "zstd", "bzip2"}) {
+      write_archive(seeds.next("tar"), format, filter, "x/");
+    }
+  }
+  seeds.add("state", state_of_a_run());
+  seeds.add("records", Ledger{}.to_json());
+  seeds.add("records",
+            Incident{.outcome = Outcome::masked, .path = "a.jpg", .message = "m", .stage = "decode"}.to_json());
+}
