@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <set>
@@ -50,7 +51,37 @@ std::string refusal(const fs::path& root, const ImageFolderOptions& options = {}
   return {};
 }
 
-/// As if nothing below `root` had been changed for an hour: of what was changed just now no index is trusted.
+std::string text_of(const fs::path& path) {
+  const std::vector<std::uint8_t> bytes = test::read_bytes(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+/// Writes `index` with the checksum that it ought to have.
+void write_with_checksum(const fs::path& path, std::string index) {
+  const std::size_t body_begin = index.find('\n') + 1 + 8;
+  ContentHash hash;
+  hash.add(std::string_view(index).substr(body_begin));
+  const std::uint64_t checksum = hash.value();
+  std::copy_n(reinterpret_cast<const char*>(&checksum), 8, index.begin() + static_cast<std::ptrdiff_t>(body_begin) - 8);
+  fs::remove(path);
+  test::write_file(path, index);
+}
+
+constexpr std::int64_t ten_seconds_ns = 10'000'000'000;
+
+/// As if the walk had been ten seconds later: of what was changed just before it no index is trusted.
+void age(const fs::path& path) {
+  std::string index = text_of(path);
+  char* const time = index.data() + index.find('\n') + 1 + 8;
+  std::int64_t walked_at_ns = 0;
+  std::memcpy(&walked_at_ns, time, sizeof walked_at_ns);
+  walked_at_ns += ten_seconds_ns;
+  std::memcpy(time, &walked_at_ns, sizeof walked_at_ns);
+  write_with_checksum(path, index);
+}
+
+/// As if nothing below `root` had been changed for an hour, but for the times of status, which cannot be set: a later
+/// change shows even within the same tick of the clock.
 void settle(const fs::path& root) {
   const auto hour_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
@@ -77,18 +108,15 @@ struct DataSet {
 
   ImageFolder indexed(ImageFolderOptions options = {}) const {
     options.index = index;
-    return ImageFolder(root, options);
+    ImageFolder folder(root, options);
+    if (!folder.from_index()) age(index);
+    return folder;
   }
 
   test::TempDir dir;
   fs::path root = dir.path() / "root";
   fs::path index = dir.path() / "index";
 };
-
-std::string text_of(const fs::path& path) {
-  const std::vector<std::uint8_t> bytes = test::read_bytes(path);
-  return {bytes.begin(), bytes.end()};
-}
 
 }  // namespace
 
@@ -177,6 +205,44 @@ TEST_CASE("folder index: what was changed just before the walk is not trusted") 
   CHECK(data.indexed().from_index());
 }
 
+TEST_CASE("folder index: a time of modification that was set back hides no change just before the walk") {
+  const DataSet data;  // its folders seem to be an hour old; they were made just now
+  ImageFolder(data.root, {.index = data.index});
+  CHECK_FALSE(ImageFolder(data.root, {.index = data.index}).from_index());
+  age(data.index);
+  CHECK(ImageFolder(data.root, {.index = data.index}).from_index());
+}
+
+TEST_CASE("folder index: a link that an index passes off as an image does not lead out of the root") {
+  const DataSet data;
+  test::write_file(data.dir.path() / "outside/1.jpg", "outside");
+  fs::create_symlink("../../outside/1.jpg", data.root / "a b/out.jpg");
+  settle(data.root);
+  FolderTree forged = walk_folders(data.root, ImageFolderOptions().extensions);
+  forged.walked_at_ns += ten_seconds_ns;
+  for (WalkedFolder& folder : forged.folders) {
+    if (folder.path != "a b") continue;
+    folder.names += "out.jpg";
+    folder.lengths.push_back(7);
+  }
+  std::erase_if(forged.links, [](const WalkedLink& link) { return link.path == "a b/out.jpg"; });
+  write_folder_index(data.index, forged, ImageFolderOptions().extensions);
+  const ImageFolder folder(data.root, {.index = data.index});
+  REQUIRE(folder.from_index());
+  std::string message;
+  for (std::uint64_t id = 0; id < folder.size(); ++id) {
+    Sample sample;
+    if (folder.name(id) != "a b/out.jpg") continue;
+    try {
+      folder.read(id, sample, {});
+    } catch (const SourceError& error) {
+      message = error.what();
+    }
+    CHECK(sample.bytes.empty());
+  }
+  CHECK(message.find("expected a file inside the image folder") != std::string::npos);
+}
+
 TEST_CASE("folder index: a link that takes a way outside is followed anew") {
   const DataSet data;
   const fs::path hop = data.dir.path() / "hop";
@@ -209,6 +275,7 @@ TEST_CASE("folder index: other extensions or another root are another listing") 
   settle(other.root);
   const ImageFolder folder(other.root, {.index = data.index});
   CHECK_FALSE(folder.from_index());
+  age(data.index);
   CHECK(listing_of(folder) == listing_of(ImageFolder(other.root)));
   CHECK(ImageFolder(other.root, {.index = data.index}).from_index());
   CHECK_FALSE(data.indexed().from_index());
@@ -268,13 +335,7 @@ TEST_CASE("folder index: numbers and names made up, under a true checksum, neith
           std::string(8, '\0'), std::string("../"), std::string("/"), std::string("..")}) {
       std::string forged = whole;
       forged.replace(i, std::min(lie.size(), whole.size() - i), lie.substr(0, whole.size() - i));
-      ContentHash hash;
-      hash.add(std::string_view(forged).substr(body_begin));
-      const std::uint64_t checksum = hash.value();
-      std::copy_n(reinterpret_cast<const char*>(&checksum), 8,
-                  forged.begin() + static_cast<std::ptrdiff_t>(body_begin) - 8);
-      fs::remove(data.index);
-      test::write_file(data.index, forged);
+      write_with_checksum(data.index, forged);
       if (!read_folder_index(data.index, canonical, extensions)) continue;
       ++num_trusted;
       const ImageFolder folder = data.indexed();
@@ -296,6 +357,7 @@ TEST_CASE("folder index: folders and names that no walk can bring are not believ
   const FolderTree tree = walk_folders(data.root, extensions);
   const auto believes = [&](const std::function<void(FolderTree&)>& change) {
     FolderTree forged = tree;
+    forged.walked_at_ns += ten_seconds_ns;
     change(forged);
     write_folder_index(data.index, forged, extensions);
     return data.indexed().from_index();
@@ -330,6 +392,7 @@ TEST_CASE("folder index: folders and names that no walk can bring are not believ
   for (const std::string path : {"out", "../outside", "a/../../outside"}) {
     CAPTURE(path);
     FolderTree forged = current;
+    forged.walked_at_ns += ten_seconds_ns;
     forged.folders.push_back({.path = path, .stamp = stamp_of(data.dir.path() / "outside")});
     set_name(forged.folders.back(), "1.jpg");
     write_folder_index(data.index, forged, extensions);
@@ -359,6 +422,35 @@ TEST_CASE("folder index: a file that is something else is not lost") {
   }
 }
 
+TEST_CASE("folder index: a damaged first line is reported, another version's is made anew") {
+  const DataSet data;
+  data.indexed();
+  const std::string whole = text_of(data.index);
+  const std::size_t version = whole.find('\n') - 1;
+  for (std::size_t i = 0; i < version; ++i) {
+    std::string damaged = whole;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    test::write_file(data.index, damaged);
+    CAPTURE(i);
+    REQUIRE(refusal(data.root, {.index = data.index}).find("or whose first line is damaged") != std::string::npos);
+    REQUIRE(text_of(data.index) == damaged);
+  }
+  std::string other = whole;
+  other[version] = '7';
+  test::write_file(data.index, other);
+  CHECK_FALSE(data.indexed().from_index());
+  CHECK(data.indexed().from_index());
+}
+
+TEST_CASE("folder index: of a file with another first line the rest is not read, and no folder is listed") {
+  const DataSet data;
+  test::write_file(data.index, "x");
+  fs::resize_file(data.index, std::uintmax_t{1} << 35);  // a hole of 32 GiB
+  fs::permissions(data.root / "b", fs::perms::none);
+  CHECK(refusal(data.root, {.index = data.index}).find("which is something else") != std::string::npos);
+  fs::permissions(data.root / "b", fs::perms::owner_all);
+}
+
 TEST_CASE("folder index: none is written into the folder itself") {
   const DataSet data;
   for (const fs::path& index : {data.root / "index", data.root / "a/x/index"}) {
@@ -381,7 +473,7 @@ TEST_CASE("folder index: several loaders may make the same index at once") {
       threads.emplace_back([&] {
         for (int round = 0; round < num_rounds; ++round) {
           fs::remove(data.index);
-          count += listing_of(data.indexed()) == fresh;
+          count += listing_of(ImageFolder(data.root, {.index = data.index})) == fresh;
         }
       });
     }

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,8 @@ struct HttpResponse {
   bool chunked = false;
   End end = End::keep_alive;  // stall: the connection is held until the client or the server goes
   bool has_head = true;       // otherwise the body alone is sent
+  int pause_ms = 0;           // before each byte of the body; with `slow_head`, of the head as well
+  bool slow_head = false;
 };
 
 /// `content` as a server of files gives it: whole, or the range that was asked for.
@@ -143,7 +146,14 @@ class HttpServer {
       const std::lock_guard lock(respond_mutex_);
       response = respond_(request);
     }
-    if (!send_all(socket, text_of(response))) return false;
+    const std::string text = text_of(response);
+    const std::size_t body_begin = response.pause_ms == 0 ? text.size() : text.find("\r\n\r\n") + 4;
+    const std::size_t num_at_once = response.slow_head ? 0 : body_begin;
+    if (!send_all(socket, std::string_view(text).substr(0, num_at_once))) return false;
+    for (const char& c : std::string_view(text).substr(num_at_once)) {
+      pollfd hangup{.fd = socket, .events = POLLRDHUP, .revents = 0};
+      if (::poll(&hangup, 1, response.pause_ms) != 0 || !send_all(socket, {&c, 1})) return false;
+    }
     if (response.end == HttpResponse::End::stall) {
       char c = 0;
       while (::recv(socket, &c, 1, 0) > 0) {

@@ -8,6 +8,7 @@
 
 #include "http_server.hpp"
 #include "muster/files.hpp"
+#include "muster/tar.hpp"
 #include "source/byte_store.hpp"
 #include "source/http_client.hpp"
 #include "source/url.hpp"
@@ -164,11 +165,46 @@ TEST_CASE("http: what leads down at a glance does so for every base") {
 TEST_CASE("http: user and password are not shown") {
   CHECK(without_credentials("http://me:secret@host/a@b") == "http://host/a@b");
   CHECK(without_credentials("https://me:se@cr@et@host:1") == "https://host:1");
-  CHECK(without_credentials("//me:secret@host/x") == "//host/x");
+  CHECK(shown_reference("//me:secret@host/x") == "//host/x");
+  CHECK(shown_reference("//me:se#cret@host/x") == "//host/x");
+  CHECK(shown_reference("a/b@c.jpg") == "a/b@c.jpg");
   CHECK(without_credentials("http://me:se\\cret@host/x") == "http://host/x");
   CHECK(without_credentials("http://host/a@b") == "http://host/a@b");
   CHECK(without_credentials("http://host?a@b") == "http://host?a@b");
-  CHECK(without_credentials("a//b@c") == "a//b@c");
+  CHECK(without_credentials("http://[::1]:80/a@b") == "http://[::1]:80/a@b");
+  CHECK(without_credentials("s3://key:secret@bucket/a") == "s3://bucket/a");
+}
+
+TEST_CASE("http: user and password of what no parser takes are not shown either, and other texts stay as they are") {
+  for (const char* const url :
+       {"http://me:se#cret@host/", "http://me:se/cret@host/", "http://me:se?cret@host/", "http://me:123#secret@host/",
+        "http://me:123456/secret@host/", "http:/me:secret@host/", "http:///me:secret@host/", "HTTP:\\\\me:secret@host/",
+        "http:me:secret@host/", "http://me:se cret@host/", "http://[::1:secret@host/", " http://me:se#cret@host/",
+        "httpx://me:se/cret@host/"}) {
+    CAPTURE(url);
+    const std::string shown = without_credentials(url);
+    CAPTURE(shown);
+    CHECK_FALSE(has(shown, "cret"));
+    CHECK(has(shown, "host/"));
+  }
+  for (const char* const path : {"", "/", "//", "a@b", "/data/a@b.jpg", "//data@home/a.jpg", "a:b@c", "http:", "://a@b",
+                                 "/http://me@host", "http", "ttp:/a@b"}) {
+    CAPTURE(path);
+    CHECK(without_credentials(path) == path);
+  }
+  const test::TempDir dir;
+  test::write_file(dir.path() / "list.csv", "http://me:se#cret@host/a.jpg,0\n");
+  const std::string url = "http://me:se#cret@host/a.csv";
+  for (const std::string& message :
+       {message_of([&] { CsvList{url}; }), message_of([&] { CsvList{"http:/me:secret@host/a.csv"}; }),
+        message_of([&] { CsvList(dir.path() / "list.csv"); }), message_of([&] { ImageFolder{url}; }),
+        message_of([&] { TarSource({url}); }), message_of([&] { TarSource({"s3://me:secret@bucket/a.tar"}); }),
+        message_of([&] { TarSource({"http:/me:secret@host/a.tar"}); })}) {
+    CAPTURE(message);
+    CHECK_FALSE(message.empty());
+    CHECK_FALSE(has(message, "cret"));
+  }
+  CHECK(has(message_of([&] { ImageFolder{url}; }), "CsvList reads lists and TarSource archives"));
 }
 
 TEST_CASE("http: one connection serves one read after the other") {
@@ -315,6 +351,20 @@ TEST_CASE("http: errors of connections say what to do, and name no password") {
   CHECK(has(refusal(HttpClient(hasty(1)), server.url("/short")), "failed 2 times: transfer closed with 7 bytes"));
 }
 
+TEST_CASE("http: bytes that only trickle are a stall, of the head as of the body") {
+  const std::string content(100, 'x');
+  const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+    return {.body = content, .pause_ms = 10, .slow_head = request.path == "/head"};
+  });
+  HttpOptions options{.stall_timeout_ms = 600, .min_bytes_per_s = 10'000, .num_retries = 1, .backoff_ms = 0};
+  for (const char* const path : {"/body", "/head"}) {
+    CHECK(has(refusal(HttpClient(options), server.url(path)),
+              "failed 2 times: fewer than 10000 bytes a second came for 600 ms; lower HttpOptions::min_bytes_per_s"));
+  }
+  options.min_bytes_per_s = 0;
+  CHECK(get(HttpClient(options), server.url("/body")) == content);
+}
+
 TEST_CASE("http: redirects are followed so far, and to http and https only") {
   const HttpServer server([](const HttpRequest& request) -> HttpResponse {
     const auto to = [](const std::string& place, int status = 302) {
@@ -411,11 +461,35 @@ TEST_CASE("http: the length is announced once, before the bytes grow, however of
   CHECK(server.num_requests("/x") == 4);
 }
 
+TEST_CASE("http: a length that another try brings is announced again, without memory in hand") {
+  const std::string content = content_of(500'000);
+  const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+    if (request.number == 1) return {.body = content.substr(0, 100), .length = 100'000, .end = End::close};
+    return file_response(request, content);
+  });
+  Sample sample;
+  struct Budget : ByteBudget {
+    explicit Budget(const std::vector<std::uint8_t>& memory) : bytes(memory) {}
+    void reserve(std::uint64_t num_bytes) override {
+      granted.push_back(num_bytes);
+      capacities.push_back(bytes.capacity());
+    }
+    const std::vector<std::uint8_t>& bytes;
+    std::vector<std::uint64_t> granted;
+    std::vector<std::size_t> capacities;
+  } budget(sample.bytes);
+  sample.budget = &budget;
+  HttpClient(hasty(1)).get(server.url("/x"), sample.bytes, no_limit, {}, &sample);
+  CHECK(budget.granted == std::vector<std::uint64_t>{100'000, content.size()});
+  CHECK(budget.capacities == std::vector<std::size_t>{0, 0});
+}
+
 TEST_CASE("http: options out of range are refused") {
   CHECK_THROWS_WITH_AS(HttpClient({.num_retries = -1}),
                        "[http] expected HttpOptions::num_retries of at least 0, received -1", ConfigError);
   CHECK_THROWS_AS(HttpClient({.connect_timeout_ms = 0}), ConfigError);
   CHECK_THROWS_AS(HttpClient({.stall_timeout_ms = 0}), ConfigError);
+  CHECK_THROWS_AS(HttpClient({.min_bytes_per_s = -1}), ConfigError);
   CHECK_THROWS_AS(HttpClient({.backoff_ms = -1}), ConfigError);
   CHECK_THROWS_AS(HttpClient({.max_backoff_ms = -1}), ConfigError);
   CHECK_THROWS_AS(HttpClient({.max_redirects = -1}), ConfigError);
@@ -683,6 +757,17 @@ TEST_CASE("http: a list behind a URL names what lies beside it") {
   CHECK(has(message_of([&] { small.read(2, sample, {}); }), "expected at most 3 bytes, received 5"));
 }
 
+TEST_CASE("http: a list longer than max_list_bytes is refused") {
+  const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+    if (request.path == "/huge") return {.length = std::uint64_t{1} << 39, .end = End::stall};
+    return {.body = "a.jpg,0\nb.jpg,1\n"};
+  });
+  CHECK(CsvList(server.url("/x"), {.max_list_bytes = 16}).size() == 2);
+  CHECK(has(message_of([&] { CsvList(server.url("/x"), {.max_list_bytes = 15}); }),
+            "expected at most 15 bytes, received 16"));
+  CHECK(has(message_of([&] { CsvList(server.url("/huge")); }), "expected at most 1073741824 bytes, received"));
+}
+
 TEST_CASE("http: a list leads outside only where it is allowed to") {
   std::string text;
   const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
@@ -765,6 +850,9 @@ TEST_CASE("http: the fingerprint of a list tells names and labels apart, and hol
   CHECK(renamed.labels == first.labels);
   CHECK(fingerprint("b.jpg,0\na.jpg,1\n").names != first.names);
   CHECK(fingerprint("http://me:old@a/b,0\n") == fingerprint("http://me:new@a/b,0\n"));
+  const Fingerprint cat = fingerprint("a.jpg,cat\n");
+  CHECK(fingerprint("a.jpg,dog\n").names == cat.names);
+  CHECK(fingerprint("a.jpg,dog\n").labels != cat.labels);
 }
 
 }  // namespace muster

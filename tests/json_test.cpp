@@ -1,7 +1,13 @@
 // Pipelines as JSON: exact round trips, and refusals that name the place and the nearest known word.
 #include <doctest/doctest.h>
 
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "muster/ledger.hpp"
 #include "muster/pipeline.hpp"
+#include "muster/report.hpp"
 
 using namespace muster;
 using doctest::Contains;
@@ -102,6 +108,23 @@ TEST_CASE("json: values of the wrong kind are refused with what was expected and
   CHECK(refusal(R"({"stages":[{"Normalize":{"mean":[1,2],"std":1}}]})") == Contains("one number, or three"));
 }
 
+TEST_CASE("json: text nested without end is refused, and a long one is not repeated whole") {
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + "1" + std::string(depth, ']'); };
+  const auto pipeline = [](const std::string& fill) {
+    return R"({"stages":[{"Pad":{"padding":1,"fill":)" + fill + "}}]}";
+  };
+  for (const std::size_t depth : {100u, 2'000'000u}) {
+    CHECK(refusal(pipeline(nested(depth))) == Contains("expected JSON at most 64 levels deep, received more"));
+    CHECK(refusal(nested(depth)) == Contains("expected JSON at most 64 levels deep"));
+    CHECK_THROWS_AS(Ledger::from_json(R"({"version":)" + nested(depth) + "}"), ConfigError);
+    CHECK_THROWS_AS(incidents_from_jsonl(R"({"id":)" + nested(depth) + "}"), ConfigError);
+  }
+  CHECK(refusal(pipeline(nested(30))) == Contains("\"fill\": expected a whole number, received [[["));
+  const doctest::String message = refusal(pipeline('"' + std::string(100'000, 'x') + '"'));
+  CHECK(message == Contains("received \"xxx"));
+  CHECK(message.size() < 1000);
+}
+
 TEST_CASE("json: a stage of the user's own cannot be written, and is named") {
   struct Mine {
     ExtentResult output_extent(const Extent&) const { return Extent::exactly({8, 8}); }
@@ -109,4 +132,21 @@ TEST_CASE("json: a stage of the user's own cannot be written, and is named") {
   };
   const Pipeline pipeline{Mine{}};
   CHECK_THROWS_WITH_AS(pipeline.to_json(), Contains("stage 1 Mine"), ConfigError);
+}
+
+TEST_CASE("json: a plan says what a pixel stage drew, where the stage has words for it") {
+  struct Dim {
+    Extent output_extent(const Extent& in) const { return in; }
+    int draw(Size, Rng&) const { return 7; }
+    void apply(Image&, int) const {}
+  };
+  struct Described : Dim {
+    std::string describe(int level) const { return "level " + std::to_string(level); }
+  };
+  const Pipeline pipeline{CenterCrop{{8, 8}}, Dim{}, Described{}};
+  const auto stages = nlohmann::json::parse(pipeline.to_json(pipeline.plan({9, 9}, {})))["stages"];
+  REQUIRE(stages.size() == 3);
+  CHECK_FALSE(stages[0].contains("drawn"));
+  CHECK_FALSE(stages[1].contains("drawn"));
+  CHECK(stages[2]["drawn"] == "level 7");
 }

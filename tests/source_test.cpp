@@ -1,16 +1,23 @@
 #include "muster/files.hpp"
 
 #include <doctest/doctest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #include "source/file_listing.hpp"
 #include "source/read_file.hpp"
@@ -64,6 +71,38 @@ std::string percent_decoded(const std::string& text) {
 void make_link(const fs::path& link, const fs::path& target) {
   fs::create_directories(link.parent_path());
   fs::create_symlink(target, link);
+}
+
+/// What `call` returns in a thread for which the kernel answers openat2 with `error`; 0: with what it does.
+template <class Call>
+std::vector<std::string> without_openat2(int error, Call call) {
+  std::vector<std::string> result;
+  std::thread([&] {
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog filter{.len = std::size(code), .filter = code};
+    const bool is_set = error == 0 || (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                                       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0);
+    result = is_set ? call() : std::vector<std::string>{"no filter can be set"};
+  }).join();
+  return result;
+}
+
+/// Of every sample: its text, or that a link leads out, or what else went wrong.
+std::vector<std::string> outcomes_of(const Source& source) {
+  std::vector<std::string> outcomes;
+  for (std::uint64_t id = 0; id < source.size(); ++id) {
+    try {
+      outcomes.push_back(text_of(source, id));
+    } catch (const SourceError& error) {
+      outcomes.emplace_back(has(error.what(), ", which a link leads to ") ? "leads out" : error.what());
+    }
+  }
+  return outcomes;
 }
 
 /// A CSV list with this text in a folder of its own.
@@ -201,6 +240,57 @@ TEST_CASE("source: links that lead out of the root, or nowhere, are left out and
   CHECK(names_of(folder) == std::vector<std::string>{"a/1.jpg"});
   CHECK(folder.classes() == std::vector<std::string>{"a"});
   CHECK(folder.num_links_skipped() == 6);
+}
+
+TEST_CASE("source: links that were planted after the listing do not lead out, and those inside work") {
+  const test::TempDir outside;
+  test::write_file(outside.path() / "1.jpg", "outside");
+  for (const int error : {0, ENOSYS, EPERM}) {  // with the kernel's help, and without
+    CAPTURE(error);
+    const test::TempDir dir;
+    const fs::path root = dir.path() / "root";
+    for (const char* const name : {"a/1.jpg", "b/1.jpg", "c/x/1.jpg", "d/1.jpg"}) test::write_file(root / name, name);
+    make_link(root / "e/absolute.jpg", fs::canonical(root) / "d/1.jpg");
+    make_link(root / "e/relative.jpg", "../d/1.jpg");
+    make_link(root / "e/folder", fs::canonical(root) / "c/x");
+    test::write_file(root / "list.csv",
+                     "a/1.jpg,0\nb/1.jpg,1\nc/x/1.jpg,2\nd/1.jpg,3\ne/absolute.jpg,4\ne/folder/1.jpg,4\n"
+                     "e/relative.jpg,4\n");
+    const ImageFolder folder(root);
+    const CsvList list(root / "list.csv");
+    REQUIRE(folder.size() == 7);
+    fs::remove(root / "a/1.jpg");
+    make_link(root / "a/1.jpg", outside.path() / "1.jpg");
+    fs::remove_all(root / "b");
+    make_link(root / "b", "../../" + outside.path().filename().string());
+    fs::remove_all(root / "c/x");
+    make_link(root / "c/x", outside.path());
+    const std::string out = "leads out", in = "d/1.jpg";
+    using Outcomes = std::vector<std::string>;
+    CHECK(without_openat2(error, [&] { return outcomes_of(folder); }) == Outcomes{out, out, out, in, in, in, out});
+    CHECK(without_openat2(error, [&] { return outcomes_of(list); }) == Outcomes{out, out, out, in, in, out, in});
+  }
+}
+
+TEST_CASE("source: a root that is moved away is no way out") {
+  const test::TempDir dir;
+  test::write_file(dir.path() / "root/a/1.jpg", "1");
+  test::write_file(dir.path() / "other/a/1.jpg", "other");
+  const ImageFolder folder(dir.path() / "root");
+  fs::rename(dir.path() / "root", dir.path() / "moved");
+  make_link(dir.path() / "root", "other");
+  CHECK(text_of(folder, 0) == "1");
+}
+
+TEST_CASE("source: options out of range are refused") {
+  const test::TempDir dir;
+  test::write_file(dir.path() / "a/1.jpg", "1");
+  const ListFile list("a.jpg,0\n");
+  CHECK_THROWS_WITH_AS(ImageFolder(dir.path(), {.max_bytes = -1}),
+                       "[image folder] expected ImageFolderOptions::max_bytes of at least 1, received -1", ConfigError);
+  CHECK_THROWS_WITH_AS(CsvList(list.path, {.max_bytes = 0}),
+                       "[csv list] expected CsvListOptions::max_bytes of at least 1, received 0", ConfigError);
+  CHECK_THROWS_AS(CsvList(list.path, {.max_list_bytes = -1}), ConfigError);
 }
 
 TEST_CASE("source: a root whose neighbour has a longer name does not contain that neighbour") {

@@ -615,6 +615,71 @@ TEST_CASE("tar: sizes of terabytes in a header are a fault, not memory") {
   }
 }
 
+TEST_CASE("tar: what a compressed archive holds of its length is bounded, whether it is passed over or read") {
+  const std::string zeros(std::size_t{100} << 20, '\0');
+  for (const char* const filter : {"gzip", "zstd"}) {
+    CAPTURE(std::string(filter));
+    for (const char* const name : {"b.bin", "b.jpg"}) {
+      const ShardFile file({{"a.jpg", "1"}, {name, zeros}, {"c.jpg", "3"}}, "ustar", filter);
+      const std::string message = message_of<SourceError>([&] { file.source(); });
+      CHECK(has(message, "expected at most 200 bytes decompressed of each compressed one, received "));
+      CHECK(has(message, " in " + file.path + ": a decompression bomb? If not, raise TarOptions::max_expansion"));
+      const TarSource source = file.source({.max_expansion = 1'000'000});
+      CHECK(data_of(source, source.size() - 1) == "3");
+    }
+  }
+  // Behind the end of an archive, where libarchive looks for another one.
+  const ShardFile ends(std::vector<Member>{{"a.jpg", "1"}});
+  const std::vector<std::uint8_t> bytes = test::read_bytes(ends.path);
+  const std::string whole(bytes.begin(), bytes.end());
+  const ShardFile twice({{"x", whole + zeros}}, "raw", "gzip");
+  CHECK(has(message_of<SourceError>([&] { twice.source(); }), "a decompression bomb?"));
+  // An index from strangers, that has it all before the first image.
+  StreamedShard hostile(3);
+  hostile.store = std::make_shared<MemoryStore>(test::read_bytes(twice.path));
+  hostile.archive.store = hostile.store;
+  hostile.archive.index.images[0] = {.offset = std::uint64_t{1} << 60, .size = 1};
+  TarStreams streams(10, 1 << 20);
+  std::vector<std::uint8_t> image;
+  CHECK(has(message_of<SourceError>([&] { streams.read(hostile.archive, 0, image, {}); }), "a decompression bomb?"));
+}
+
+TEST_CASE("tar: what listings of compressed archives take of memory is bounded, in names, metadata and faults") {
+  const std::string name(10'000, 'n');
+  std::vector<Member> names, metadata, faults;
+  for (int i = 0; i < 15; ++i) {
+    names.push_back({fmt::format("{}{:02}.jpg", name, i), "1"});
+    metadata.push_back({fmt::format("{:02}.jpg", i), "1"});
+    metadata.push_back({fmt::format("{:02}.json", i), std::string(10'000, ' ')});
+    faults.push_back({fmt::format("{}{:02}.cls", name, i), "x"});
+  }
+  faults.insert(faults.begin(), {"a.jpg", "1"});
+  const TarOptions tight{.max_listing_bytes = 100'000};
+  for (const std::vector<Member>& members : {names, metadata, faults}) {
+    const ShardFile file(members, "pax", "gzip");
+    const std::string message = message_of<SourceError>([&] { file.source(tight); });
+    CHECK(has(message, "metadata of at most 100000 bytes in compressed archives, received more in " + file.path));
+    CHECK(has(message, "raise TarOptions::max_listing_bytes"));
+    CHECK(file.source({.max_listing_bytes = 200'000}).size() > 0);
+    CHECK_THROWS_AS(TarSource({file.path, file.path}, {.max_listing_bytes = 200'000}), SourceError);
+    // From its index, too.
+    file.source({.keep_index = true});
+    REQUIRE(fs::exists(file.path + ".index"));
+    CHECK_THROWS_AS(file.source({.keep_index = true, .max_listing_bytes = 100'000}), SourceError);
+    CHECK(ShardFile(members, "pax").source(tight).size() > 0);  // plain: as long as it is
+  }
+}
+
+TEST_CASE("tar: options out of range are refused") {
+  const ShardFile file(std::vector<Member>{{"a.jpg", "1"}});
+  const auto refusal = [&](const TarOptions& options) {
+    return message_of<ConfigError>([&] { file.source(options); });
+  };
+  CHECK(refusal({.max_bytes = -1}) == "[tar source] expected TarOptions::max_bytes of at least 1, received -1");
+  CHECK(has(refusal({.max_expansion = 0}), "TarOptions::max_expansion of at least 1"));
+  CHECK(has(refusal({.max_listing_bytes = -1}), "TarOptions::max_listing_bytes of at least 1"));
+}
+
 TEST_CASE("tar: longer images than max_bytes are refused, longer metadata is left out with a fault") {
   const std::string large(1 << 20, 'x');
   for (const char* filter : {"none", "zstd"}) {

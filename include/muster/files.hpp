@@ -17,20 +17,23 @@ struct ImageFolderOptions {
   std::vector<std::string> extensions = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
   /// Accept class folders without any image, which otherwise are a SourceError.
   bool allow_empty_classes = false;
-  /// Longer files are refused before they are read.
+  /// Longer files are refused before they are read; ≥ 1.
   std::int64_t max_bytes = std::int64_t{256} << 20;
   /// Keep the listing in this file and take it from there as long as it is current: a folder was changed neither in
-  /// itself nor in what lies in it. A stale or damaged one is made anew. It must lie outside of the folder, on whose
-  /// file system folders must bear the time of their last change. Empty: list every time.
+  /// itself nor in what lies in it. A stale or damaged one is made anew; but a file whose first line is not that of an
+  /// index may be something else, is kept, and is a SourceError. It must lie outside of the folder, on whose file
+  /// system folders must bear the time of their last change. Empty: list every time.
   std::filesystem::path index = {};
 };
 
 /// DIR/class/…/image.jpg: the first folder level names the class. Order and labels are those of
 /// torchvision.datasets.ImageFolder: classes sorted by the bytes of their names and counted from 0; within a
-/// class by folder, then by file name. Links are followed only to places inside the root.
+/// class by folder, then by file name. Links are followed only to places inside the root, when listing and again when
+/// reading: neither an index from strangers nor a link that is planted later leads out. Keeps a file descriptor.
 class ImageFolder : public Source {
  public:
-  /// Lists the folder. Throws SourceError: no such folder, no class folder in it, a class without an image.
+  /// Lists the folder. Throws SourceError: no such folder, no class folder in it, a class without an image;
+  /// ConfigError: options out of range.
   explicit ImageFolder(std::filesystem::path root, ImageFolderOptions options = {});
 
   std::uint64_t size() const override;
@@ -48,6 +51,7 @@ class ImageFolder : public Source {
 
  private:
   std::filesystem::path root_;
+  std::shared_ptr<const class RootFolder> folder_;
   std::shared_ptr<const struct FileListing> listing_;
   std::int64_t max_bytes_;
   Fingerprint fingerprint_;
@@ -59,8 +63,10 @@ struct CsvListOptions {
   /// Accept paths that lead out of the list's folder (absolute, through "..", or through a link), and URLs other than
   /// those below the folder of a list that is itself behind a URL.
   bool allow_outside = false;
-  /// Longer files are refused before they are read.
+  /// Longer files are refused before they are read; ≥ 1.
   std::int64_t max_bytes = std::int64_t{256} << 20;
+  /// Longer lists behind a URL are refused; ≥ 1.
+  std::int64_t max_list_bytes = std::int64_t{1} << 30;
   HttpOptions http = {};
 };
 
@@ -70,7 +76,8 @@ struct CsvListOptions {
 /// integers throughout, or class names throughout (then counted from 0 in sorted order).
 class CsvList : public Source {
  public:
-  /// Reads the list. Throws SourceError with the line's number: malformed line, mixed labels, path outside.
+  /// Reads the list. Throws SourceError with the line's number: malformed line, mixed labels, path outside;
+  /// ConfigError: options out of range.
   explicit CsvList(const std::filesystem::path& list, CsvListOptions options = {});
 
   std::uint64_t size() const override;
@@ -82,9 +89,13 @@ class CsvList : public Source {
   std::int64_t label(std::uint64_t id) const;
 
  private:
+  Fingerprint hash_listing() const;
+
   std::filesystem::path root_;
+  std::shared_ptr<const class RootFolder> folder_;  // null if paths may lead outside, or are URLs
   std::shared_ptr<const struct FileListing> listing_;
   CsvListOptions options_;
+  Fingerprint fingerprint_;
   std::shared_ptr<const class HttpClient> http_;  // null without URLs
 };
 

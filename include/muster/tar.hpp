@@ -16,14 +16,21 @@ struct TarOptions {
   /// Members with these extensions are the image of their key (compared without case).
   std::vector<std::string> extensions = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
   /// Keep the index of ARCHIVE in ARCHIVE.index, and take it from there as long as the archive has the length and the
-  /// time of change that it was made from. A damaged one is made anew; one that cannot be written is a fault. Archives
-  /// behind URLs are indexed every time.
+  /// time of change that it was made from. A damaged one is made anew. One that cannot be written is a fault; so is a
+  /// file there whose first line is not that of an index: it may be something else, and is kept. Archives behind URLs
+  /// are indexed every time.
   bool keep_index = false;
   /// For compressed archives, which can only be read in sequence: samples in the shuffle buffer, ≥ 1. While they are
   /// read, up to two such buffers of encoded images, and 256 more, are in memory.
   std::uint64_t shuffle_buffer = 1000;
-  /// Longer images are refused before they are read.
+  /// Longer images are refused before they are read; ≥ 1.
   std::int64_t max_bytes = std::int64_t{256} << 20;
+  /// A compressed archive with more bytes than so many for each of its compressed ones, and 64 MiB, is taken for a
+  /// decompression bomb, and refused; ≥ 1. Archives of photographs have 1 to 2, of text and blank pages some tens.
+  int max_expansion = 200;
+  /// Compressed archives whose names, labels, metadata and faults take more memory than this, all together, are
+  /// refused; ≥ 1. Plain archives are bounded by their length.
+  std::int64_t max_listing_bytes = std::int64_t{4} << 30;
   HttpOptions http = {};
 };
 
@@ -42,8 +49,8 @@ struct TarOptions {
 /// sample, 16 more where there is metadata; the metadata itself only of compressed archives.
 class TarSource : public Source {
  public:
-  /// Paths or URLs. Throws SourceError: an archive that cannot be opened or is none, not one sample in any, or a
-  /// failure to read; ConfigError: no archive, or options out of range.
+  /// Paths or URLs. Throws SourceError: an archive that cannot be opened or is none, one that decompresses to more than
+  /// the options allow, not one sample in any, or a failure to read; ConfigError: no archive, or options out of range.
   explicit TarSource(std::vector<std::string> archives, TarOptions options = {});
 
   std::uint64_t size() const override;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "json_object.hpp"
 #include "muster/pipeline.hpp"
 #include "names.hpp"
 #include "pipeline/fields.hpp"
@@ -21,8 +22,7 @@ using Json = nlohmann::ordered_json;
 [[noreturn]] void fail(const std::string& message) { throw ConfigError("pipeline JSON", message); }
 
 [[noreturn]] void fail(std::string_view expected, const Json& received) {
-  fail(
-      fmt::format("expected {}, received {}", expected, received.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  fail(fmt::format("expected {}, received {}", expected, shown_json(received)));
 }
 
 // Values of parameters, one pair of functions for each type: write() makes JSON, read() takes it or says what it
@@ -281,26 +281,19 @@ namespace {
 /// Parses, and refuses objects with two members of one name: nothing says which of them is meant.
 Json parse(std::string_view text) {
   std::vector<std::set<std::string>> open_objects;
-  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+  return parse_json<Json>(text, "pipeline JSON", [&](Json::parse_event_t event, const Json& parsed) {
     if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
     if (event == Json::parse_event_t::object_end) open_objects.pop_back();
     if (event == Json::parse_event_t::key && !open_objects.back().insert(parsed.get<std::string>()).second) {
       fail("\"" + parsed.get<std::string>() + "\" stands twice in one object");
     }
-    return true;
-  };
-  return Json::parse(text, watch);
+  });
 }
 
 }  // namespace
 
 Pipeline Pipeline::from_json(std::string_view text) {
-  Json json;
-  try {
-    json = parse(text);
-  } catch (const Json::exception& error) {
-    fail(std::string("not valid JSON: ") + error.what());
-  }
+  const Json json = parse(text);
   if (!json.is_object() || !json.contains("stages") || !json["stages"].is_array()) {
     fail("expected an object with a list of stages: {\"stages\": [{\"Resize\": {\"size\": 256}}, ...]}");
   }
@@ -341,7 +334,7 @@ std::string Pipeline::to_json() const {
 }
 
 std::string Pipeline::to_json(const Plan& plan) const {
-  if (plan.made_by != impl_) throw ShapeError("pipeline JSON", "the plan was made by another pipeline");
+  if (!made(plan)) throw ShapeError("pipeline JSON", "the plan was made by another pipeline");
   Json json = {{"source", write(plan.source)},
                {"window", to_json_value(plan.window)},
                {"flip", plan.flip_horizontal},
@@ -356,6 +349,11 @@ std::string Pipeline::to_json(const Plan& plan) const {
     const PlannedStage& planned = plan.stages[i];
     Json stage = {{"stage", stages()[i].name()}, {"out", write(planned.out)}, {"steps", Json::array()}};
     for (const Step& step : planned.geometry) stage["steps"].push_back(to_json_value(step));
+    if (stages()[i].kind() == StageKind::pixel) {
+      in_stage(impl_->stage_names[i], [&] {
+        if (const auto drawn = stages()[i].describe(planned.params.get())) stage["drawn"] = *drawn;
+      });
+    }
     json["stages"].push_back(std::move(stage));
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -1,6 +1,7 @@
 #include "source/archive_reader.hpp"
 
 #include <archive.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,6 +25,7 @@ struct ArchiveReader::Callbacks {
       }
       const std::uint64_t num_left = self.store_.size() - self.store_position_;
       const std::size_t num_bytes = static_cast<std::size_t>(std::min<std::uint64_t>(self.next_block_, num_left));
+      self.expect_no_bomb();
       if (num_bytes == 0) return 0;
       self.store_.read(self.store_position_, std::span(self.block_).first(num_bytes), self.stop_);
       self.store_position_ += num_bytes;
@@ -48,9 +50,12 @@ struct ArchiveReader::Callbacks {
 
 void ArchiveReader::Free::operator()(::archive* archive) const noexcept { archive_read_free(archive); }
 
-ArchiveReader::ArchiveReader(const ByteStore& store, ArchiveContent content, BlockSizes block_sizes)
+ArchiveReader::ArchiveReader(const ByteStore& store, std::string path, ArchiveContent content, BlockSizes block_sizes,
+                             std::uint64_t max_expansion)
     : store_(store),
+      path_(std::move(path)),
       block_sizes_(block_sizes),
+      max_expansion_(max_expansion),
       next_block_(block_sizes.first),
       blank_bytes_(content == ArchiveContent::blank_tar ? tar_block_bytes : 0),
       is_blank_due_(blank_bytes_ > 0),
@@ -84,6 +89,17 @@ bool ArchiveReader::open() { return checked(archive_read_open1(archive_.get())) 
 
 void ArchiveReader::expect_no_stop() const {
   if (stop_.stop_requested()) throw SourceError("read", "stopped");
+}
+
+void ArchiveReader::expect_no_bomb() const {
+  if (num_filters() == 0) return;
+  const std::uint64_t num_bytes = position();
+  if (num_bytes <= free_expansion_bytes) return;
+  if ((num_bytes - free_expansion_bytes) / max_expansion_ < store_position_) return;
+  throw SourceError("tar source", fmt::format("expected at most {} bytes decompressed of each compressed one, received "
+                                              "{} of {} in {}: a decompression bomb? If not, raise "
+                                              "TarOptions::max_expansion",
+                                              max_expansion_, num_bytes, store_position_, path_));
 }
 
 int ArchiveReader::checked(int status) {

@@ -32,10 +32,16 @@ enum class ArchiveContent : std::uint8_t {
   decompressed,  // all bytes of what is compressed, as one member
 };
 
+/// What is compressed may hold so many bytes for each compressed one, and this beside.
+constexpr std::uint64_t default_max_expansion = 200;
+constexpr std::uint64_t free_expansion_bytes = std::uint64_t{64} << 20;
+
 /// Not thread-safe. The store must outlive it.
 class ArchiveReader {
  public:
-  ArchiveReader(const ByteStore& store, ArchiveContent content, BlockSizes block_sizes);
+  /// Messages call the archive `path`.
+  ArchiveReader(const ByteStore& store, std::string path, ArchiveContent content, BlockSizes block_sizes,
+                std::uint64_t max_expansion);
   ArchiveReader(const ArchiveReader&) = delete;
   ArchiveReader& operator=(const ArchiveReader&) = delete;
   ~ArchiveReader();
@@ -44,6 +50,9 @@ class ArchiveReader {
   void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
   /// Throws SourceError if it is requested.
   void expect_no_stop() const;
+  /// Throws SourceError if so much was decompressed, of so little, that it must be a bomb. Reading for libarchive heeds
+  /// it, too, but a block may hold gigabytes.
+  void expect_no_bomb() const;
 
   /// False if libarchive does not take it for an archive. Throws what the store threw.
   bool open();
@@ -65,7 +74,9 @@ class ArchiveReader {
   };
 
   const ByteStore& store_;
+  std::string path_;
   BlockSizes block_sizes_;
+  std::uint64_t max_expansion_;
   std::size_t next_block_;
   std::uint64_t store_position_ = 0;
   std::uint64_t blank_bytes_;  // made, before the store's first

@@ -1,6 +1,5 @@
 #include "source/byte_store.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <system_error>
 
 #include "muster/error.hpp"
+#include "muster/http.hpp"
+#include "source/file_descriptor.hpp"
 
 namespace muster {
 namespace {
@@ -18,16 +19,15 @@ namespace {
 class FileStore : public ByteStore {
  public:
   explicit FileStore(const std::filesystem::path& path)
-      : path_(path.native()),
-        // O_NONBLOCK: opening a FIFO must not wait for its writer.
-        file_{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)} {
-    if (file_.descriptor < 0 && errno == EMFILE) {
+      : path_(without_credentials(path.native())),
+        file_(uninterrupted([&] { return ::open(path.c_str(), read_flags); })) {
+    if (!file_.is_open() && errno == EMFILE) {
       throw SourceError("open",
                         fmt::format("cannot open {}: each archive needs a file descriptor, and this process may "
                                     "have no more; raise the limit (ulimit -n)",
                                     path_));
     }
-    if (file_.descriptor < 0) fail("open", errno);
+    if (!file_.is_open()) fail("open", errno);
     opened_ = status();
     if (!S_ISREG(opened_.st_mode)) {
       throw SourceError("open", fmt::format("expected a regular file, received {} {}",
@@ -48,7 +48,7 @@ class FileStore : public ByteStore {
     while (!into.empty()) {
       if (stop.stop_requested()) throw SourceError("read", "stopped");
       const ssize_t num_read =
-          ::pread(file_.descriptor, into.data(), std::min(into.size(), chunk_bytes), static_cast<off_t>(offset));
+          ::pread(file_.get(), into.data(), std::min(into.size(), chunk_bytes), static_cast<off_t>(offset));
       if (num_read < 0 && errno == EINTR) continue;
       if (num_read < 0) fail("read", errno);
       if (num_read == 0) {
@@ -70,25 +70,18 @@ class FileStore : public ByteStore {
   }
 
  private:
-  struct File {
-    int descriptor;
-    ~File() {
-      if (descriptor >= 0) ::close(descriptor);
-    }
-  };
-
   [[noreturn]] void fail(const char* what, int error) const {
     throw SourceError(what, fmt::format("cannot {} {}: {}", what, path_, std::generic_category().message(error)));
   }
 
   struct stat status() const {
     struct stat status {};
-    if (::fstat(file_.descriptor, &status) != 0) fail("read", errno);
+    if (::fstat(file_.get(), &status) != 0) fail("read", errno);
     return status;
   }
 
-  std::string path_;
-  File file_;
+  std::string path_;  // as messages show it
+  FileDescriptor file_;
   struct stat opened_ {};
 };
 

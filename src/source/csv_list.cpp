@@ -11,7 +11,9 @@
 #include "source/file_listing.hpp"
 #include "source/hash.hpp"
 #include "source/http_client.hpp"
+#include "source/option_range.hpp"
 #include "source/read_file.hpp"
+#include "source/root_folder.hpp"
 #include "source/url.hpp"
 
 namespace muster {
@@ -136,27 +138,32 @@ void expect_readable(const fs::path& root, const std::string& path, bool allow_o
     throw SourceError("csv list",
                       fmt::format("expected a path inside the list's folder, received \"{}\"; move the list, or set "
                                   "CsvListOptions::allow_outside",
-                                  without_credentials(path)));
+                                  shown_reference(path)));
   }
 }
 
 }  // namespace
 
 CsvList::CsvList(const std::filesystem::path& list, CsvListOptions options) : options_(options) {
+  expect_at_least("csv list", "CsvListOptions::max_bytes", options.max_bytes, 1);
+  expect_at_least("csv list", "CsvListOptions::max_list_bytes", options.max_list_bytes, 1);
   std::vector<std::uint8_t> bytes;
   const bool is_remote = is_url(list.native());
-  const fs::path shown = is_remote ? without_credentials(list.native()) : list.native();
+  const fs::path shown = without_credentials(list.native());
   if (is_remote) {
-    constexpr std::uint64_t max_bytes = std::uint64_t{1} << 40;
     http_ = std::make_shared<const HttpClient>(options.http);
     root_ = resolve_url({}, list.native());
-    http_->get(root_.native(), bytes, max_bytes, {});
+    http_->get(root_.native(), bytes, static_cast<std::uint64_t>(options.max_list_bytes), {});
   } else {
     std::error_code error;
     read_file(list, bytes);
     root_ = fs::canonical(list.has_parent_path() ? list.parent_path() : ".", error);
     if (error) {
       throw SourceError("csv list", fmt::format("cannot open the folder of {}: {}", list.native(), error.message()));
+    }
+    if (!options.allow_outside) {
+      folder_ = std::make_shared<const RootFolder>(root_, "the list's folder",
+                                                   "move the list, or set CsvListOptions::allow_outside");
     }
   }
   const std::string_view whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -222,6 +229,7 @@ CsvList::CsvList(const std::filesystem::path& list, CsvListOptions options) : op
   }
   listing->shrink_to_fit();
   listing_ = std::move(listing);
+  fingerprint_ = hash_listing();
 }
 
 std::uint64_t CsvList::size() const { return listing_->size(); }
@@ -232,39 +240,33 @@ void CsvList::read(std::uint64_t id, Sample& sample, std::stop_token stop) const
   const bool is_remote = is_url(root_.native());
   if (is_remote || is_url(name)) {
     http_->get(resolve_url(is_remote ? root_.native() : std::string(), name), sample.bytes,
-               static_cast<std::uint64_t>(std::max<std::int64_t>(options_.max_bytes, 0)), stop, &sample);
+               static_cast<std::uint64_t>(options_.max_bytes), stop, &sample);
     return;
   }
   const fs::path path = root_ / name;
-  if (!options_.allow_outside) {
-    // A path that does not resolve is left to read_file, which says why.
-    std::error_code error;
-    const fs::path canonical = fs::canonical(path, error);
-    if (!error && !is_within(root_, canonical)) {
-      throw SourceError("read", fmt::format("expected a file inside the list's folder, received {}, which a link leads "
-                                            "to {}; set CsvListOptions::allow_outside",
-                                            path.native(), canonical.native()));
-    }
-  }
-  read_file(path, sample, options_.max_bytes, stop);
+  read_file(folder_ ? folder_->open(name) : open_to_read(path), path, sample, options_.max_bytes, stop);
 }
 
 std::string CsvList::name(std::uint64_t id) const {
   std::string name(listing_->name(id));
-  return is_url(root_.native()) || is_url(name) ? without_credentials(name) : name;
+  return is_url(root_.native()) || is_url(name) ? shown_reference(name) : name;
 }
 
 const std::vector<std::string>& CsvList::classes() const { return listing_->classes; }
 
 std::int64_t CsvList::label(std::uint64_t id) const { return listing_->label(id); }
 
-Fingerprint CsvList::fingerprint() const {
+/// Goes over everything, so that fingerprint() need not. Passwords are no part of it.
+Fingerprint CsvList::hash_listing() const {
   ContentHash names, labels;
   for (std::uint64_t id = 0; id < size(); ++id) {
     names.add(name(id));
     labels.add(static_cast<std::uint64_t>(listing_->label(id)));
   }
+  for (const std::string& class_name : listing_->classes) labels.add(class_name);
   return {.names = names.value(), .labels = labels.value()};
 }
+
+Fingerprint CsvList::fingerprint() const { return fingerprint_; }
 
 }  // namespace muster

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <system_error>
@@ -131,7 +132,9 @@ void expect_current(const FolderTree& tree) {
   constexpr std::int64_t tick_ns = 2'000'000'000;
   expect(tree.walked_at_ns > tick_ns);
   const auto expect_unchanged = [&](const fs::path& folder, const FolderStamp& stamp) {
-    expect(stamp.modified_ns <= tree.walked_at_ns - tick_ns && stamp_of(folder) == stamp);
+    // A time of modification may have been set back; that of the status was not.
+    const std::int64_t changed_ns = std::max(stamp.modified_ns, stamp.status_changed_ns);
+    expect(changed_ns <= tree.walked_at_ns - tick_ns && stamp_of(folder) == stamp);
   };
   expect_unchanged(tree.root, tree.root_stamp);
   in_parallel(tree.folders.size(), [&](std::size_t i) {
@@ -157,7 +160,10 @@ std::optional<FolderTree> read_folder_index(const fs::path& index, const fs::pat
   }
   constexpr std::int64_t max_bytes = std::int64_t{1} << 36;
   const std::optional<IndexFile> file = IndexFile::read(index, magic, max_bytes);
-  if (!file) return std::nullopt;
+  if (!file) {
+    IndexFile::expect_replaceable(index, magic);  // before the walk, which may take long
+    return std::nullopt;
+  }
   try {
     FolderTree tree = parse(file->body(), root, extensions);
     expect_current(tree);

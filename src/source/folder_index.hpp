@@ -13,7 +13,7 @@ namespace muster {
 /// The walk of `root` (canonical) as `index` has it. Nothing if there is no such file, if it is damaged, of another
 /// root or for other extensions, or if any folder was changed or any link leads elsewhere since; also if a folder was
 /// changed so shortly before the walk that a later change may not show. Throws SourceError if `index` lies in the root,
-/// where writing it would change the root.
+/// where writing it would change the root, or is there and something else than an index.
 std::optional<FolderTree> read_folder_index(const std::filesystem::path& index, const std::filesystem::path& root,
                                             const std::vector<std::string>& extensions);
 

@@ -17,6 +17,7 @@
 #include "muster/error.hpp"
 #include "source/in_parallel.hpp"
 #include "source/read_file.hpp"
+#include "source/url.hpp"
 
 namespace muster {
 namespace {
@@ -210,7 +211,11 @@ class Walk {
 fs::path canonical_root(const fs::path& root) {
   std::error_code error;
   fs::path canonical = fs::canonical(root, error);
-  if (error) fail(fmt::format("cannot open the folder {}: {}", root.native(), error.message()));
+  if (error) {
+    const bool is_url = muster::is_url(root.native());
+    fail(fmt::format("cannot open the folder {}: {}{}", without_credentials(root.native()), error.message(),
+                     is_url ? "; of what lies behind a URL, CsvList reads lists and TarSource archives" : ""));
+  }
   if (!fs::is_directory(canonical, error)) {
     fail(fmt::format("expected a folder, received the file {}; for a list of files use CsvList", root.native()));
   }

@@ -14,8 +14,10 @@
 #include <new>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "muster/version.hpp"
+#include "source/option_range.hpp"
 #include "source/url.hpp"
 
 namespace muster {
@@ -162,6 +164,58 @@ struct Request {
   std::function<void()> finish = [] {};
 };
 
+/// Whether bytes keep coming: any within each period, and enough of them on average over each.
+class Patience {
+ public:
+  explicit Patience(const HttpOptions& options)
+      : period_(options.stall_timeout_ms),
+        min_bytes_(std::uint64_t{1} * static_cast<unsigned>(options.min_bytes_per_s) *
+                   static_cast<unsigned>(options.stall_timeout_ms) / 1000) {
+    begin();
+  }
+
+  /// The first of what follows is awaited from now on.
+  void begin() noexcept {
+    last_byte_ = period_begin_ = Clock::now();
+    num_bytes_ = 0;
+  }
+  void take(std::size_t num_bytes) noexcept {
+    last_byte_ = Clock::now();
+    num_bytes_ += num_bytes;
+  }
+
+  /// How long it still lasts, if no more bytes come. Nothing once it is at its end.
+  std::optional<std::chrono::milliseconds> left() noexcept {
+    const auto now = Clock::now();
+    if (is_idle(now)) return std::nullopt;
+    if (now - period_begin_ >= period_) {
+      if (num_bytes_ < min_bytes_) return std::nullopt;
+      period_begin_ = now;
+      num_bytes_ = 0;
+    }
+    return std::chrono::ceil<std::chrono::milliseconds>(period_ - (now - std::min(last_byte_, period_begin_)));
+  }
+
+  PassingFailure failure(const HttpOptions& options) const {
+    if (is_idle(Clock::now())) {
+      return {.message = fmt::format("no byte came for {} ms", options.stall_timeout_ms),
+              .advice = "raise HttpOptions::stall_timeout_ms if the server is only slow"};
+    }
+    return {.message = fmt::format("fewer than {} bytes a second came for {} ms", options.min_bytes_per_s,
+                                   options.stall_timeout_ms),
+            .advice = "lower HttpOptions::min_bytes_per_s, or raise stall_timeout_ms, if the server is only slow"};
+  }
+
+ private:
+  bool is_idle(Clock::time_point now) const noexcept { return now - last_byte_ >= period_; }
+
+  std::chrono::milliseconds period_;
+  std::uint64_t min_bytes_;
+  Clock::time_point last_byte_;
+  Clock::time_point period_begin_;
+  std::uint64_t num_bytes_ = 0;
+};
+
 /// One transfer at a time, and the connections it leaves open. Not thread-safe.
 class Transfer {
  public:
@@ -174,7 +228,7 @@ class Transfer {
   /// One try. Throws PassingFailure, SourceError, and what `request` throws.
   void run(const Request& request, const HttpOptions& options, const std::stop_token& stop) {
     request_ = &request;
-    judged_ = accepted_ = is_connected_ = false;
+    judged_ = accepted_ = is_connected_ = has_body_ = false;
     num_head_bytes_ = 0;
     error_ = nullptr;
     configure(request, options);
@@ -216,25 +270,18 @@ class Transfer {
     const auto remove = [this](CURLM* m) { curl_multi_remove_handle(m, easy_.get()); };
     const std::unique_ptr<CURLM, decltype(remove)> added(multi, remove);
     const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
-    const auto patience = std::chrono::milliseconds(options.stall_timeout_ms);
-    last_progress_ = Clock::now();
+    patience_ = Patience(options);
     while (true) {
       int num_running = 0;
       const CURLMcode status = curl_multi_perform(multi, &num_running);
       if (stop.stop_requested()) fail_stopped();
       if (status != CURLM_OK) fail(curl_multi_strerror(status));
       if (num_running == 0) break;
-      auto wait = patience;
-      if (is_connected_) {  // until then libcurl's own timeout counts
-        const auto idle = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - last_progress_);
-        if (idle >= patience) {
-          if (judged_ && !accepted_) return CURLE_OK;
-          throw PassingFailure{.message = fmt::format("no byte came for {} ms", options.stall_timeout_ms),
-                               .advice = "raise HttpOptions::stall_timeout_ms if the server is only slow"};
-        }
-        wait -= idle;
-      }
-      curl_multi_poll(multi, nullptr, 0, static_cast<int>(wait.count()), nullptr);
+      if (!is_connected_) patience_.begin();  // until then libcurl's own timeout counts
+      const std::optional<std::chrono::milliseconds> wait = patience_.left();
+      if (!wait && judged_ && !accepted_) return CURLE_OK;
+      if (!wait) throw patience_.failure(options);
+      curl_multi_poll(multi, nullptr, 0, static_cast<int>(wait->count()), nullptr);
     }
     int num_left = 0;
     const CURLMsg* const done = curl_multi_info_read(multi, &num_left);
@@ -273,7 +320,7 @@ class Transfer {
 
   static int on_connected(void* self, char*, char*, int, int) {
     static_cast<Transfer*>(self)->is_connected_ = true;
-    static_cast<Transfer*>(self)->last_progress_ = Clock::now();
+    static_cast<Transfer*>(self)->patience_.begin();
     return CURL_PREREQFUNC_OK;
   }
 
@@ -287,7 +334,9 @@ class Transfer {
   }
 
   bool take_header(std::string_view line) noexcept {
-    last_progress_ = Clock::now();
+    // Every answer has time to begin; interim ones (100 Continue), of which there may be any number, have none.
+    if (line.starts_with("HTTP/") && line.substr(line.find(' ') + 1).find('1') != 0) patience_.begin();
+    patience_.take(line.size());
     num_head_bytes_ += line.size();
     if (num_head_bytes_ > max_head_bytes) {
       return guarded([] { fail(fmt::format("expected at most {} bytes before the content", max_head_bytes)); });
@@ -296,14 +345,15 @@ class Transfer {
     if (judged_ || (line != "\r\n" && line != "\n") || head.status() < 200 || head.is_followed()) return true;
     judged_ = true;
     const bool went_well = guarded([&] { accepted_ = request_->accept(head); });
-    last_progress_ = Clock::now();  // accepting may wait
+    patience_.begin();  // accepting may wait
     // What nobody wants is read to its end only where that is near, which saves the connection.
     constexpr std::uint64_t max_ignored = 16384;
     return (went_well && accepted_) || head.length().value_or(max_ignored + 1) <= max_ignored;
   }
 
   bool take_body(std::span<const std::uint8_t> bytes) noexcept {
-    last_progress_ = Clock::now();
+    if (!std::exchange(has_body_, true)) patience_.begin();
+    patience_.take(bytes.size());
     return !accepted_ || guarded([&] { request_->take(bytes); });
   }
 
@@ -323,19 +373,14 @@ class Transfer {
   std::array<char, CURL_ERROR_SIZE> message_;
   // Of the try under way.
   const Request* request_ = nullptr;
-  Clock::time_point last_progress_;
+  Patience patience_{HttpOptions()};
   std::exception_ptr error_;
   std::size_t num_head_bytes_ = 0;
   bool is_connected_ = false;
   bool judged_ = false;
   bool accepted_ = false;
+  bool has_body_ = false;
 };
-
-void expect_at_least(std::string_view name, int value, int min) {
-  if (value < min) {
-    throw ConfigError("http", fmt::format("expected HttpOptions::{} of at least {}, received {}", name, min, value));
-  }
-}
 
 }  // namespace
 
@@ -444,13 +489,15 @@ std::string describe(const ResourceInfo& info) {
 }  // namespace
 
 HttpClient::HttpClient(HttpOptions options) {
-  expect_at_least("connect_timeout_ms", options.connect_timeout_ms, 1);
-  expect_at_least("stall_timeout_ms", options.stall_timeout_ms, 1);
-  expect_at_least("num_retries", options.num_retries, 0);
-  expect_at_least("backoff_ms", options.backoff_ms, 0);
-  expect_at_least("max_backoff_ms", options.max_backoff_ms, 0);
-  expect_at_least("max_redirects", options.max_redirects, 0);
-  expect_at_least("max_transfers", options.max_transfers, 1);
+  const auto expect = [](std::string_view option, int value, int min) { expect_at_least("http", option, value, min); };
+  expect("HttpOptions::connect_timeout_ms", options.connect_timeout_ms, 1);
+  expect("HttpOptions::stall_timeout_ms", options.stall_timeout_ms, 1);
+  expect("HttpOptions::min_bytes_per_s", options.min_bytes_per_s, 0);
+  expect("HttpOptions::num_retries", options.num_retries, 0);
+  expect("HttpOptions::backoff_ms", options.backoff_ms, 0);
+  expect("HttpOptions::max_backoff_ms", options.max_backoff_ms, 0);
+  expect("HttpOptions::max_redirects", options.max_redirects, 0);
+  expect("HttpOptions::max_transfers", options.max_transfers, 1);
   static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (initialised != CURLE_OK) fail(curl_easy_strerror(initialised));
   impl_ = std::make_unique<Impl>(options);
@@ -463,7 +510,7 @@ void HttpClient::get(const std::string& url, std::vector<std::uint8_t>& bytes, s
   const auto refuse_length = [&](std::string_view received) {
     fail(fmt::format("expected at most {} bytes, received {}", max_bytes, received));
   };
-  bool is_announced = false;
+  std::optional<std::uint64_t> announced;
   impl_->run({.url = url,
               .range = {},
               .accept =
@@ -472,8 +519,10 @@ void HttpClient::get(const std::string& url, std::vector<std::uint8_t>& bytes, s
                     if (head.status() != 200) refuse_status(head);
                     const std::optional<std::uint64_t> length = head.length();
                     if (length && *length > max_bytes) refuse_length(std::to_string(*length));
-                    if (length && sample != nullptr && !std::exchange(is_announced, true)) {
+                    if (length && sample != nullptr && length != announced) {
+                      if (announced) bytes.shrink_to_fit();  // must not wait with memory in hand
                       sample->expect_bytes(*length);
+                      announced = length;
                     }
                     constexpr std::uint64_t max_trusted = std::uint64_t{256} << 20;
                     if (length) bytes.reserve(static_cast<std::size_t>(std::min(*length, max_trusted)));

@@ -39,8 +39,8 @@ class HttpClient {
   ~HttpClient();
 
   /// Reads `url` into `bytes`, whose capacity is used again. Announces the length to `sample`, if one is given and the
-  /// server says it, before `bytes` grow. Throws SourceError, also for a content over `max_bytes`, one that is shorter
-  /// than announced, and when `stop` is requested.
+  /// server says it, before `bytes` grow, and again if another try brings another length. Throws SourceError, also for
+  /// a content over `max_bytes`, one that is shorter than announced, and when `stop` is requested.
   void get(const std::string& url, std::vector<std::uint8_t>& bytes, std::uint64_t max_bytes,
            const std::stop_token& stop, Sample* sample = nullptr) const;
   /// Fills `into`, which is not empty, with the bytes of `url` from `offset` on. Throws SourceError, also if the

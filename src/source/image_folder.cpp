@@ -8,7 +8,9 @@
 #include "source/file_listing.hpp"
 #include "source/folder_index.hpp"
 #include "source/folder_walk.hpp"
+#include "source/option_range.hpp"
 #include "source/read_file.hpp"
+#include "source/root_folder.hpp"
 
 namespace muster {
 namespace {
@@ -79,8 +81,10 @@ void expect_images(const fs::path& root, const ImageFolderOptions& options, cons
 // torchvision 0.14, datasets/folder.py: classes are sorted(folders of the root); within one,
 //   for folder, _, files in sorted(os.walk(root / class, followlinks=True)): for file in sorted(files)
 // where folders compare by their whole path, so that "a b" comes before "a/b".
-ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options)
-    : root_(canonical_root(root)), max_bytes_(options.max_bytes) {  // reads must not depend on the working directory
+ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options) : max_bytes_(options.max_bytes) {
+  expect_at_least("image folder", "ImageFolderOptions::max_bytes", max_bytes_, 1);
+  root_ = canonical_root(root);  // reads must not depend on the working directory
+  folder_ = std::make_shared<const RootFolder>(root_, "the image folder", "a CsvList with allow_outside takes such");
   std::optional<FolderTree> tree;
   if (!options.index.empty()) tree = read_folder_index(options.index, root_, options.extensions);
   from_index_ = tree.has_value();
@@ -97,7 +101,8 @@ std::uint64_t ImageFolder::size() const { return listing_->size(); }
 
 void ImageFolder::read(std::uint64_t id, Sample& sample, std::stop_token stop) const {
   sample.label = listing_->label(id);
-  read_file(root_ / listing_->name(id), sample, max_bytes_, stop);
+  const fs::path name = listing_->name(id);
+  read_file(folder_->open(name), root_ / name, sample, max_bytes_, stop);
 }
 
 std::string ImageFolder::name(std::uint64_t id) const { return std::string(listing_->name(id)); }

@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "muster/error.hpp"
-#include "muster/files.hpp"
 #include "source/hash.hpp"
+#include "source/read_file.hpp"
 
 namespace muster {
 namespace {
@@ -63,28 +63,16 @@ class TemporaryFile {
   int descriptor_;
 };
 
-/// A file that is something else must not be lost because of its name. A truncated index still is one.
-void expect_index_or_nothing(const fs::path& path, std::string_view magic) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) return;
-  std::string begin(magic.size(), '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (fs::is_regular_file(status)) file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
-  begin.resize(static_cast<std::size_t>(std::max(file.gcount(), std::streamsize{0})));
-  if (!fs::is_regular_file(status) || !magic.starts_with(begin)) {
-    throw SourceError("index", fmt::format("expected an index of muster's, or no file yet, received {}, which is "
-                                           "something else; move it away",
-                                           path.native()));
-  }
-}
-
 }  // namespace
 
 std::optional<IndexFile> IndexFile::read(const fs::path& path, std::string_view magic, std::int64_t max_bytes) {
   IndexFile file;
   try {
-    read_file(path, file.bytes_, max_bytes);
+    const FileDescriptor opened = open_to_read(path);
+    std::string begin(magic.size(), '\0');
+    const ssize_t num_read = uninterrupted([&] { return ::pread(opened.get(), begin.data(), begin.size(), 0); });
+    if (!std::cmp_equal(num_read, begin.size()) || begin != magic) return std::nullopt;
+    read_file(opened, path, file.bytes_, max_bytes, {});
   } catch (const SourceError&) {
     return std::nullopt;
   }
@@ -97,8 +85,26 @@ std::optional<IndexFile> IndexFile::read(const fs::path& path, std::string_view 
   return file;
 }
 
+void IndexFile::expect_replaceable(const fs::path& path, std::string_view magic) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) return;
+  std::string begin(magic.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  if (fs::is_regular_file(status)) file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  begin.resize(static_cast<std::size_t>(std::max(file.gcount(), std::streamsize{0})));
+  const std::string_view any_version = magic.substr(0, magic.rfind(' ') + 1);
+  const bool is_index = magic.starts_with(begin) || begin.starts_with(any_version);  // it may have been cut off
+  if (!fs::is_regular_file(status) || !is_index) {
+    throw SourceError("index",
+                      fmt::format("expected an index of muster's, or no file yet, received {}, which is something "
+                                  "else, or whose first line is damaged; move it away",
+                                  path.native()));
+  }
+}
+
 void IndexFile::write(const fs::path& path, std::string_view magic, std::string_view body) {
-  expect_index_or_nothing(path, magic);
+  expect_replaceable(path, magic);
   const std::uint64_t checksum = checksum_of(body);
   std::random_device random;  // a name that nobody else uses at the same time
   fs::path temporary = path;

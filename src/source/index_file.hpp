@@ -74,13 +74,17 @@ class IndexReader {
   std::string_view bytes_;
 };
 
-/// A file with `magic`, its first line, and a body whose checksum agrees; nothing otherwise.
+/// A file with `magic`, its first line, and a body whose checksum agrees. The line ends in a space and the version.
 class IndexFile {
  public:
+  /// Nothing unless the file is one. Of a file with another first line no more than that is read.
   static std::optional<IndexFile> read(const std::filesystem::path& path, std::string_view magic,
                                        std::int64_t max_bytes);
+  /// Throws SourceError if the file is there, and is neither an index of any version nor the beginning of one: it may
+  /// be somebody's, and its name a mistake.
+  static void expect_replaceable(const std::filesystem::path& path, std::string_view magic);
   /// Replaces the file in one step: who reads it meanwhile finds the old one or the new one. Throws SourceError: it
-  /// cannot be written, or it is there and something else than an index.
+  /// cannot be written, or is not replaceable.
   static void write(const std::filesystem::path& path, std::string_view magic, std::string_view body);
 
   std::string_view body() const noexcept;

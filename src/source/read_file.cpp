@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,50 +15,21 @@
 namespace muster {
 namespace {
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int descriptor) noexcept : descriptor_(descriptor) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  int get() const noexcept { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
-/// Calls `call` again for as long as a signal interrupts it.
-template <class Call>
-auto uninterrupted(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
-[[noreturn]] void fail(const std::filesystem::path& path, int error) {
-  throw SourceError("read", fmt::format("cannot read {}: {}", path.native(), std::generic_category().message(error)));
-}
-
 [[noreturn]] void refuse_size(const std::filesystem::path& path, std::int64_t num_bytes, std::int64_t max_bytes) {
-  throw SourceError("read",
-                    fmt::format("expected at most {} bytes, received {} in {}", max_bytes, num_bytes, path.native()));
+  throw SourceError("read", fmt::format("expected at most {} bytes, received {} in {}", max_bytes, num_bytes,
+                                        without_credentials(path.native())));
 }
 
 /// `sample`, which may be null, is told the length first.
-void read_into(std::vector<std::uint8_t>& bytes, const std::filesystem::path& path, std::int64_t max_bytes,
-               const std::stop_token& stop, Sample* sample) {
+void read_into(std::vector<std::uint8_t>& bytes, const FileDescriptor& file, const std::filesystem::path& path,
+               std::int64_t max_bytes, const std::stop_token& stop, Sample* sample) {
   bytes.clear();
-  // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const FileDescriptor file(
-      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); }));
-  if (file.get() < 0) fail(path, errno);
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) fail(path, errno);
+  if (::fstat(file.get(), &status) != 0) refuse_file(path, errno);
   if (!S_ISREG(status.st_mode)) {
     throw SourceError("read", fmt::format("expected a regular file, received {} {}",
-                                          S_ISDIR(status.st_mode) ? "the folder" : "the special file", path.native()));
+                                          S_ISDIR(status.st_mode) ? "the folder" : "the special file",
+                                          without_credentials(path.native())));
   }
   if (status.st_size > max_bytes) refuse_size(path, status.st_size, max_bytes);
   if (sample != nullptr) sample->expect_bytes(static_cast<std::uint64_t>(status.st_size));
@@ -67,7 +37,7 @@ void read_into(std::vector<std::uint8_t>& bytes, const std::filesystem::path& pa
   const auto read_some = [&](std::span<std::uint8_t> into) {
     if (stop.stop_requested()) throw SourceError("read", "stopped");
     const ssize_t num_read = uninterrupted([&] { return ::read(file.get(), into.data(), into.size()); });
-    if (num_read < 0) fail(path, errno);
+    if (num_read < 0) refuse_file(path, errno);
     return static_cast<std::size_t>(num_read);
   };
 
@@ -95,17 +65,38 @@ void read_into(std::vector<std::uint8_t>& bytes, const std::filesystem::path& pa
 
 }  // namespace
 
+FileDescriptor open_to_read(const std::filesystem::path& path) {
+  FileDescriptor file(uninterrupted([&] { return ::open(path.c_str(), read_flags); }));
+  if (!file.is_open()) refuse_file(path, errno);
+  return file;
+}
+
+void refuse_file(const std::filesystem::path& path, int error) {
+  throw SourceError("read", fmt::format("cannot read {}: {}", without_credentials(path.native()),
+                                        std::generic_category().message(error)));
+}
+
 void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
                const std::stop_token& stop) {
-  read_into(bytes, path, max_bytes, stop, nullptr);
+  read_file(open_to_read(path), path, bytes, max_bytes, stop);
 }
 
 void read_file(const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes, const std::stop_token& stop) {
-  read_into(sample.bytes, path, max_bytes, stop, &sample);
+  read_file(open_to_read(path), path, sample, max_bytes, stop);
+}
+
+void read_file(const FileDescriptor& file, const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
+               std::int64_t max_bytes, const std::stop_token& stop) {
+  read_into(bytes, file, path, max_bytes, stop, nullptr);
+}
+
+void read_file(const FileDescriptor& file, const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes,
+               const std::stop_token& stop) {
+  read_into(sample.bytes, file, path, max_bytes, stop, &sample);
 }
 
 void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes) {
-  read_into(bytes, path, max_bytes, {}, nullptr);
+  read_file(path, bytes, max_bytes, {});
 }
 
 bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical) {

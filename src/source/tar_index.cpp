@@ -21,6 +21,13 @@ constexpr std::uint64_t max_end_bytes = std::uint64_t{1} << 20;
 /// Where an archive that begins with damage must show its first member.
 constexpr std::uint64_t max_lead_bytes = std::uint64_t{16} << 20;
 
+/// Label, end of the name, and where image and metadata lie.
+constexpr std::uint64_t bytes_per_sample = 48;
+
+std::uint64_t bytes_of_fault(const std::string& path, const std::string& message) {
+  return sizeof(ListingFault) + path.size() + message.size();
+}
+
 /// What a member is to its key.
 enum class Role : std::uint8_t { none, image, label, metadata };
 
@@ -73,8 +80,8 @@ std::optional<std::int64_t> parse_label(std::string_view text) {
 class TarWalk {
  public:
   TarWalk(const ByteStore& store, const std::string& path, const std::vector<std::string>& extensions,
-          BlockSizes block_sizes)
-      : store_(store), path_(path), extensions_(extensions), block_sizes_(block_sizes) {}
+          BlockSizes block_sizes, const TarLimits& limits)
+      : store_(store), path_(path), extensions_(extensions), block_sizes_(block_sizes), limits_(limits) {}
 
   TarIndex run() {
     open();
@@ -110,17 +117,24 @@ class TarWalk {
 
   void fault(std::optional<std::uint64_t> offset, std::string message) {
     if (++num_faults_ <= max_faults) {
+      pay(bytes_of_fault(path_, message));
       index_.faults.push_back({.path = path_, .byte_offset = offset, .message = std::move(message)});
     }
   }
 
+  /// For what stays in memory of a compressed archive, which may be short for what it holds.
+  void pay(std::uint64_t num_bytes) {
+    if (index_.is_compressed && limits_.budget != nullptr) limits_.budget->take(num_bytes, path_);
+  }
+
   void open() {
-    reader_ = std::make_unique<ArchiveReader>(store_, ArchiveContent::tar, block_sizes_);
+    reader_ = std::make_unique<ArchiveReader>(store_, path_, ArchiveContent::tar, block_sizes_, limits_.max_expansion);
     if (!reader_->open()) {
       const std::string reason = reader_->message();
       if (reader_->num_filters() != 0) refuse(reason);
       begins_with_damage_ = true;
-      reader_ = std::make_unique<ArchiveReader>(store_, ArchiveContent::blank_tar, block_sizes_);
+      reader_ = std::make_unique<ArchiveReader>(store_, path_, ArchiveContent::blank_tar, block_sizes_,
+                                                limits_.max_expansion);
       if (!reader_->open() || reader_->num_filters() != 0) refuse(reason);
     }
     if (reader_->num_filters() > 1) refuse("compressed more than once");
@@ -131,7 +145,9 @@ class TarWalk {
   bool step() {
     const std::uint64_t begin = reader_->position();
     archive_entry* entry = nullptr;
-    switch (reader_->checked(archive_read_next_header(reader_->get(), &entry))) {
+    const int status = reader_->checked(archive_read_next_header(reader_->get(), &entry));
+    reader_->expect_no_bomb();
+    switch (status) {
       case ARCHIVE_OK:
       case ARCHIVE_WARN:  // a name that the locale lacks, taken as it is
         leave_damage(begin);
@@ -263,6 +279,7 @@ class TarWalk {
     if (!index_.is_compressed) return skip(data, path, Role::metadata);
     std::string text;
     if (!read(data, text)) return cut_off(data, path, Role::metadata);
+    pay(text.size());
     group_.metadata->offset = index_.metadata_text.size();
     index_.metadata_text += text;
     return skip(data, path, Role::metadata);
@@ -277,6 +294,15 @@ class TarWalk {
 
   /// Goes on behind a member's data. False if there is not so much.
   bool skip(const ByteExtent& data, std::string_view path, Role role) {
+    // libarchive would decompress in one go what it passes over, however much that is.
+    for (int status = ARCHIVE_OK; index_.is_compressed && status == ARCHIVE_OK;) {
+      const void* block = nullptr;
+      std::size_t size = 0;
+      la_int64_t offset = 0;
+      status = reader_->checked(archive_read_data_block(reader_->get(), &block, &size, &offset));
+      if (status < ARCHIVE_WARN) return cut_off(data, path, role);
+      reader_->expect_no_bomb();
+    }
     if (reader_->checked(archive_read_data_skip(reader_->get())) >= ARCHIVE_WARN) return true;
     return cut_off(data, path, role);
   }
@@ -314,6 +340,7 @@ class TarWalk {
             fmt::format("{}: left out, because its label may be lost in the damage beside it", group_.image_name));
       return;
     }
+    pay(group_.image_name.size() + bytes_per_sample);
     index_.samples.add(group_.image_name, group_.label.value_or(0));
     index_.images.push_back(*group_.image);
     if (group_.metadata && index_.metadata.empty()) index_.metadata.resize(index_.images.size() - 1);
@@ -326,6 +353,7 @@ class TarWalk {
   const std::string& path_;
   const std::vector<std::string>& extensions_;
   BlockSizes block_sizes_;
+  const TarLimits& limits_;
   std::unique_ptr<ArchiveReader> reader_;
   TarIndex index_;
 
@@ -344,9 +372,23 @@ class TarWalk {
 
 }  // namespace
 
+void ListingBudget::take(std::uint64_t num_bytes, const std::string& path) {
+  if (num_bytes_.fetch_add(num_bytes) + num_bytes <= max_bytes_) return;
+  throw SourceError("tar source", fmt::format("expected names, labels and metadata of at most {} bytes in compressed "
+                                              "archives, received more in {}; raise TarOptions::max_listing_bytes",
+                                              max_bytes_, path));
+}
+
+std::uint64_t listing_bytes(const TarIndex& index) {
+  std::uint64_t num_bytes =
+      index.samples.names.size() + index.samples.size() * bytes_per_sample + index.metadata_text.size();
+  for (const ListingFault& fault : index.faults) num_bytes += bytes_of_fault(fault.path, fault.message);
+  return num_bytes;
+}
+
 TarIndex index_archive(const ByteStore& store, const std::string& path, const std::vector<std::string>& extensions,
-                       BlockSizes block_sizes) {
-  return TarWalk(store, path, extensions, block_sizes).run();
+                       BlockSizes block_sizes, const TarLimits& limits) {
+  return TarWalk(store, path, extensions, block_sizes, limits).run();
 }
 
 }  // namespace muster

@@ -1,6 +1,7 @@
 // What is known of a tar archive without reading it again: which samples, and where each lies.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -37,6 +38,27 @@ struct TarIndex {
   std::vector<ListingFault> faults;
 };
 
+/// Bytes of memory that the listings of compressed archives may take, all together. Thread-safe.
+class ListingBudget {
+ public:
+  explicit ListingBudget(std::uint64_t max_bytes) : max_bytes_(max_bytes) {}
+  /// Throws SourceError where they become more; `path` is the archive that brings them.
+  void take(std::uint64_t num_bytes, const std::string& path);
+
+ private:
+  const std::uint64_t max_bytes_;
+  std::atomic<std::uint64_t> num_bytes_ = 0;
+};
+
+/// What `index`, of a compressed archive, takes of it.
+std::uint64_t listing_bytes(const TarIndex& index);
+
+/// What a compressed archive may cost.
+struct TarLimits {
+  std::uint64_t max_expansion = default_max_expansion;
+  ListingBudget* budget = nullptr;  // null: no limit
+};
+
 /// An archive of a TarSource.
 struct TarArchive {
   std::string path;  // as it was given
@@ -47,9 +69,9 @@ struct TarArchive {
 };
 
 /// Walks through the archive. `extensions` are those of images, in lower case, with their dot. Throws SourceError: it
-/// is no archive, or the store cannot be read.
+/// is no archive, beyond the limits, or the store cannot be read.
 TarIndex index_archive(const ByteStore& store, const std::string& path, const std::vector<std::string>& extensions,
-                       BlockSizes block_sizes);
+                       BlockSizes block_sizes, const TarLimits& limits = {});
 
 /// The index that `file` keeps; nothing if there is none, if it was made from other content or with other extensions,
 /// or if it is damaged. What it says is inside the archive, whoever wrote it.

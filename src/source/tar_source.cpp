@@ -9,6 +9,7 @@
 #include "source/hash.hpp"
 #include "source/http_client.hpp"
 #include "source/in_parallel.hpp"
+#include "source/option_range.hpp"
 #include "source/tar_index.hpp"
 #include "source/tar_stream.hpp"
 #include "source/url.hpp"
@@ -38,7 +39,7 @@ struct TarSource::Impl {
   }
 
   void open(const std::vector<std::string>& paths);
-  void index(TarArchive& archive);
+  void index(TarArchive& archive, ListingBudget& budget);
   void number_samples();
 };
 
@@ -46,6 +47,9 @@ namespace {
 
 void expect_valid(const std::vector<std::string>& archives, const TarOptions& options) {
   if (archives.empty()) throw ConfigError("tar source", "expected at least one archive, received none");
+  expect_at_least("tar source", "TarOptions::max_bytes", options.max_bytes, 1);
+  expect_at_least("tar source", "TarOptions::max_expansion", options.max_expansion, 1);
+  expect_at_least("tar source", "TarOptions::max_listing_bytes", options.max_listing_bytes, 1);
   if (options.shuffle_buffer == 0) {
     throw ConfigError("tar source", "expected a shuffle_buffer of at least one sample, received 0");
   }
@@ -62,10 +66,6 @@ std::string file_name(std::string path) {
   return path.substr(path.find_last_of('/') + 1);
 }
 
-std::string without_credentials_if_url(const std::string& path) {
-  return is_url(path) ? without_credentials(path) : path;
-}
-
 }  // namespace
 
 void TarSource::Impl::open(const std::vector<std::string>& paths) {
@@ -79,28 +79,32 @@ void TarSource::Impl::open(const std::vector<std::string>& paths) {
 
   std::shared_ptr<const HttpClient> http;
   if (std::any_of(paths.begin(), paths.end(), is_url)) http = std::make_shared<const HttpClient>(options.http);
+  ListingBudget budget(static_cast<std::uint64_t>(options.max_listing_bytes));
   archives.resize(paths.size());
   in_parallel(paths.size(), [&](std::size_t i) {
     TarArchive& archive = archives[i];
-    archive.path = without_credentials_if_url(paths[i]);
+    if (is_foreign_url(paths[i])) resolve_url({}, paths[i]);  // says why not
+    archive.path = is_url(paths[i]) ? without_credentials(paths[i]) : paths[i];
     archive.name = file_name(paths[i]);
     if (num_archives_of_name[archive.name] > 1) archive.name = archive.path;
     archive.store = is_url(paths[i]) ? open_url(paths[i], http) : open_file(paths[i]);
-    index(archive);
+    index(archive, budget);
   });
 }
 
-void TarSource::Impl::index(TarArchive& archive) {
+void TarSource::Impl::index(TarArchive& archive, ListingBudget& budget) {
   const bool is_kept = options.keep_index && !is_url(archive.path);
   const std::string file = archive.path + ".index";
   if (is_kept) {
     if (auto kept = load_index(file, *archive.store, archive.path, options.extensions)) {
+      if (kept->is_compressed) budget.take(listing_bytes(*kept), archive.path);
       archive.index = std::move(*kept);
       return;
     }
   }
+  const TarLimits limits{.max_expansion = static_cast<std::uint64_t>(options.max_expansion), .budget = &budget};
   archive.index = index_archive(*archive.store, archive.path, options.extensions,
-                                is_url(archive.path) ? BlockSizes::for_urls() : BlockSizes::for_files());
+                                is_url(archive.path) ? BlockSizes::for_urls() : BlockSizes::for_files(), limits);
   if (!is_kept) return;
   try {
     save_index(file, archive.index, *archive.store, options.extensions);
@@ -137,7 +141,8 @@ void TarSource::Impl::number_samples() {
     // Two blocks, because reads go from one to the next, and what as many threads as one may want hold open.
     constexpr std::uint64_t num_more = 256;
     const std::uint64_t num_kept = 2 * std::min(options.shuffle_buffer, num_samples) + num_more;
-    streams = std::make_unique<TarStreams>(num_kept, static_cast<std::uint64_t>(options.max_bytes));
+    streams = std::make_unique<TarStreams>(num_kept, static_cast<std::uint64_t>(options.max_bytes),
+                                           static_cast<std::uint64_t>(options.max_expansion));
   }
 }
 

@@ -18,8 +18,9 @@ constexpr std::size_t max_lanes = 16;
 
 }  // namespace
 
-Decompressor::Decompressor(const TarArchive& archive, BlockSizes block_sizes)
-    : archive_(archive), reader_(*archive.store, ArchiveContent::decompressed, block_sizes) {}
+Decompressor::Decompressor(const TarArchive& archive, BlockSizes block_sizes, std::uint64_t max_expansion)
+    : archive_(archive),
+      reader_(*archive.store, archive.path, ArchiveContent::decompressed, block_sizes, max_expansion) {}
 
 void Decompressor::read(const ByteExtent& extent, std::vector<std::uint8_t>& bytes, const std::stop_token& stop) {
   reader_.set_stop(stop);
@@ -41,6 +42,7 @@ void Decompressor::advance(std::uint64_t num_bytes, std::uint8_t* into) {
       std::size_t size = 0;
       la_int64_t offset = 0;
       reader_.expect_no_stop();
+      reader_.expect_no_bomb();
       const int status = reader_.checked(archive_read_data_block(reader_.get(), &data, &size, &offset));
       if (status < ARCHIVE_WARN || status == ARCHIVE_EOF) {
         throw SourceError("read", fmt::format("cannot decompress {} beyond byte {} of its content: {}", archive_.path,
@@ -56,7 +58,8 @@ void Decompressor::advance(std::uint64_t num_bytes, std::uint8_t* into) {
   }
 }
 
-TarStreams::TarStreams(std::uint64_t num_kept, std::uint64_t max_bytes) : num_kept_(num_kept), max_bytes_(max_bytes) {}
+TarStreams::TarStreams(std::uint64_t num_kept, std::uint64_t max_bytes, std::uint64_t max_expansion)
+    : num_kept_(num_kept), max_bytes_(max_bytes), max_expansion_(max_expansion) {}
 
 void TarStreams::read(const TarArchive& archive, std::uint64_t index, std::vector<std::uint8_t>& bytes,
                       const std::stop_token& stop) {
@@ -150,7 +153,7 @@ void TarStreams::run(Lanes::iterator lane, std::uint64_t index, std::vector<std:
       lock.unlock();
       if (!lane->decompressor) {
         lane->decompressor = std::make_unique<Decompressor>(
-            archive, is_url(archive.path) ? BlockSizes::for_urls() : BlockSizes::for_files());
+            archive, is_url(archive.path) ? BlockSizes::for_urls() : BlockSizes::for_files(), max_expansion_);
       }
       if (is_wanted) lane->decompressor->read(image, bytes, stop);
       if (is_kept) lane->decompressor->read(image, one.front().bytes, stop);

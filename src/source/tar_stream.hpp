@@ -20,7 +20,7 @@ namespace muster {
 /// A compressed archive from its beginning to its end. One thread at a time.
 class Decompressor {
  public:
-  Decompressor(const TarArchive& archive, BlockSizes block_sizes);
+  Decompressor(const TarArchive& archive, BlockSizes block_sizes, std::uint64_t max_expansion);
 
   /// Fills `bytes` with an extent that begins at or behind the end of the one before. Throws SourceError, also when
   /// `stop` is requested; then it is of no use any more.
@@ -42,7 +42,7 @@ class Decompressor {
 class TarStreams {
  public:
   /// Longer samples than `max_bytes` are never kept.
-  TarStreams(std::uint64_t num_kept, std::uint64_t max_bytes);
+  TarStreams(std::uint64_t num_kept, std::uint64_t max_bytes, std::uint64_t max_expansion = default_max_expansion);
   TarStreams(const TarStreams&) = delete;
   TarStreams& operator=(const TarStreams&) = delete;
 
@@ -76,6 +76,7 @@ class TarStreams {
 
   const std::uint64_t num_kept_;
   const std::uint64_t max_bytes_;
+  const std::uint64_t max_expansion_;
 
   std::mutex mutex_;
   std::condition_variable_any changed_;  // a lane came to rest, or an awaited sample is kept

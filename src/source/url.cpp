@@ -62,10 +62,34 @@ class ParsedUrl {
 bool is_control(char c) { return (c >= '\0' && c < ' ') || c == '\x7f'; }
 
 [[noreturn]] void refuse(const std::string& reference, const std::string& reason) {
-  std::string shown = without_credentials(reference);
+  std::string shown = shown_reference(reference);
   std::replace_if(shown.begin(), shown.end(), is_control, '?');
   throw SourceError("url", fmt::format("expected an http or https URL, or a path relative to one, received \"{}\": {}",
                                        shown, reason));
+}
+
+/// Where user, password and host of a URL begin; npos if it is none. "http:" is taken for one with any slashes, or
+/// none.
+std::size_t host_begin(std::string_view url) {
+  for (const std::string_view scheme : {"http:", "https:"}) {
+    const std::size_t begin = std::min(url.find_first_not_of("/\\", scheme.size()), url.size());
+    if (begins_with(url, scheme)) return begin;
+  }
+  const std::size_t slash = url.find('/');
+  const bool is_url = slash != std::string_view::npos && slash > 1 && url[slash - 1] == ':' &&
+                      url.substr(slash, 2) == "//" && (is_letter(url[slash - 2]) || is_digit(url[slash - 2]));
+  return is_url ? slash + 2 : std::string_view::npos;
+}
+
+/// True for a host, and a port if there is one, before a path, a query or the end. With a '#' nothing is read.
+bool begins_with_host(std::string_view text) {
+  const std::size_t end = std::min(text.find_first_of("/?#"), text.size());
+  if (end < text.size() && text[end] == '#') return false;
+  const std::string_view host = text.substr(0, end);
+  const std::size_t colon = host.starts_with('[') ? host.find(':', host.find(']')) : host.find(':');
+  if (colon == std::string_view::npos) return true;
+  const std::string_view port = host.substr(colon + 1);
+  return port.size() <= 5 && std::all_of(port.begin(), port.end(), is_digit);
 }
 
 /// What a server may make of the path, at worst: decoded once. Nothing if a part of it leads upwards, or if it holds
@@ -138,17 +162,24 @@ bool is_beneath(const std::string& base, const std::string& url) {
   return folder_path && file_path && file_path->starts_with(folder_path->substr(0, folder_path->rfind('/') + 1));
 }
 
-std::string without_credentials(const std::string& url) {
-  // By hand, because it must work on what no parser takes, too. A user or password may hold '@' itself.
-  const std::size_t slashes = url.find('/');
-  const bool has_host =
-      slashes != std::string::npos && url.compare(slashes, 2, "//") == 0 && (slashes == 0 || url[slashes - 1] == ':');
-  if (!has_host) return url;
-  const std::size_t begin = slashes + 2;
+std::string without_credentials(std::string_view url) {
+  // By hand, because it must work on what no parser takes, too.
+  const std::size_t begin = host_begin(url);
+  if (begin == std::string_view::npos) return std::string(url);
   const std::size_t end = std::min(url.find_first_of("/?#", begin), url.size());
-  const std::size_t at = std::string_view(url).substr(0, end).rfind('@');
-  if (at == std::string_view::npos || at < begin) return url;
-  return url.substr(0, begin) + url.substr(at + 1);
+  // A user or password may hold '@' itself. Where what seems to be the host is none, the '/', '?' or '#' behind it may
+  // belong to a password as well.
+  std::size_t at = url.substr(0, end).rfind('@');
+  const std::string_view host = url.substr(at == std::string_view::npos || at < begin ? begin : at + 1);
+  if (!begins_with_host(host)) at = url.rfind('@');
+  if (at == std::string_view::npos || at < begin) return std::string(url);
+  return std::string(url.substr(0, begin)).append(url.substr(at + 1));
+}
+
+std::string shown_reference(const std::string& reference) {
+  constexpr std::string_view scheme = "http:";
+  if (!reference.starts_with("//")) return without_credentials(reference);
+  return without_credentials(std::string(scheme) + reference).substr(scheme.size());
 }
 
 }  // namespace muster

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "muster/http.hpp"
+
 namespace muster {
 
 /// True for http:// and https://, in any case.
@@ -23,7 +25,7 @@ bool is_beneath(const std::string& base, const std::string& url);
 /// step upwards. Lists of millions are made of these.
 bool leads_down(std::string_view reference) noexcept;
 
-/// The URL without user and password, for names and messages.
-std::string without_credentials(const std::string& url);
+/// A reference without the user and password that it may bring along: without_credentials(), also of "//me:pw@host/x".
+std::string shown_reference(const std::string& reference);
 
 }  // namespace muster

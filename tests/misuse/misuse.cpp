@@ -1,5 +1,8 @@
 // Each of the names in misuse.cmake, defined, makes this file one that must not compile; undefined, it must.
+#include <algorithm>
+#include <iterator>
 #include <utility>
+#include <vector>
 
 #include "muster/muster.hpp"
 
@@ -29,6 +32,12 @@ void hand_over(muster::Tensor& tensor, muster::Batch& batch, muster::EpochRange&
   muster::Tensor other_tensor = HAND_OVER(tensor);
   muster::Batch other_batch = HAND_OVER(batch);
   muster::EpochRange other_epoch = HAND_OVER(epoch);
+}
+
+/// Whether a type is a stage is decided though it is assigned from one.
+void collect(const std::vector<muster::Stage>& stages) {
+  std::vector<muster::Stage> collected;
+  std::ranges::copy(stages, std::back_inserter(collected));
 }
 
 void load() { muster::Loader loader{Numbers{}, muster::Pipeline{muster::CenterCrop{{4, 4}}, Invert{}}}; }
