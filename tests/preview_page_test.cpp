@@ -1,7 +1,9 @@
 // Pages and sheets of loaders: what they show is what a training run saw.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "muster/muster.hpp"
+#include "preview/canvas.hpp"
 #include "preview/collect.hpp"
 #include "preview/markup.hpp"
 #include "preview/tiles.hpp"
@@ -48,6 +51,44 @@ const Pipeline& crop() {
 }
 
 bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+/// A pixel stage with words for what it drew.
+struct Brighten {
+  struct Drawn {
+    double factor;
+  };
+  static constexpr std::string_view name = "Brighten";
+  double low = 1.25;
+  double high = 1.25;
+
+  Extent output_extent(const Extent& in) const { return in; }
+  Drawn draw(Size, Rng& rng) const { return {rng.uniform(low, high)}; }
+  void apply(Image& image, const Drawn& drawn) const {
+    for (std::size_t i = 0; i < image.size_bytes(); ++i) {
+      image.data()[i] = static_cast<std::uint8_t>(std::min(255.0, image.data()[i] * drawn.factor));
+    }
+  }
+  std::string describe(const Drawn& drawn) const {
+    if (drawn.factor == 1) return "";
+    if (drawn.factor > 100) throw std::runtime_error("too bright for words");
+    return fmt::format("brightness ×{:.2f}", drawn.factor);
+  }
+};
+
+/// One without.
+struct Mute {
+  static constexpr std::string_view name = "Mute";
+  Extent output_extent(const Extent& in) const { return in; }
+  int draw(Size, Rng&) const { return 3; }
+  void apply(Image&, int) const {}
+};
+
+/// One that nobody can know of before it ran.
+struct Speckle {
+  static constexpr std::string_view name = "Speckle";
+  Extent output_extent(const Extent& in) const { return in; }
+  Image operator()(Image image, Rng&) const { return image; }
+};
 
 }  // namespace
 
@@ -255,6 +296,81 @@ TEST_CASE("preview: plans in words name window, flips, enlargement and padding")
   CHECK(describe_changes(turned.plan({4, 10}, key)) == "turned by 180, padded");
   CHECK(describe_stages(flipped.plan({10, 30}, key), flipped)[0] ==
         "Resize  10x30 to 20x30: resample to 20x30 (bilinear)");
+}
+
+TEST_CASE("preview: what pixel stages drew is told in their words, or by their name") {
+  const SampleKey key{.seed = 1, .epoch = 0, .sample_id = 0};
+  const Resize resize{Size{20, 30}};
+  const Pipeline pipeline{resize, Brighten{}, Mute{}, Speckle{}, Brighten{1, 1}, Normalize{0.5, 0.5}};
+  const Plan plan = pipeline.plan({10, 30}, key);
+  CHECK(describe_drawn(plan, pipeline) == "brightness ×1.25, Mute, Speckle");  // the last Brighten drew nothing
+  const std::vector<std::string> stages = describe_stages(plan, pipeline);
+  REQUIRE(stages.size() == 5);
+  CHECK(stages[1] == "Brighten  20x30 to 20x30: brightness ×1.25");
+  CHECK(stages[2] == "Mute  20x30 to 20x30: pixels, by parameters drawn before");
+  CHECK(stages[3] == "Speckle  20x30 to 20x30: opaque, draws as it goes");
+  CHECK(stages[4] == "Brighten  20x30 to 20x30: nothing");
+  CHECK(describe_drawn(plan, Pipeline{resize, Mute{}, Brighten{}}) == "");  // its parameters are another stage's
+  CHECK(describe_drawn(Pipeline{resize}.plan({10, 30}, key), Pipeline{resize}) == "");
+  const Pipeline failing{resize, Brighten{200, 200}};
+  CHECK(describe_drawn(failing.plan({10, 30}, key), failing) == "Brighten (describe failed: too bright for words)");
+}
+
+TEST_CASE("preview: every variant has its own factors on the page, as the epoch's plan drew them") {
+  const Pipeline pipeline{Resize{Size{20, 30}}, Brighten{0.5, 1.5}, Normalize{imagenet_mean, imagenet_stddev}};
+  const Loader loader(MemorySource(noise_samples(2)), pipeline, {.seed = 8});
+  const std::string page = preview_page(loader, {.num_samples = 2, .num_variants = 3, .first_epoch = 4});
+  std::set<std::string> factors;
+  for (std::uint64_t id = 0; id < 2; ++id) {
+    for (std::uint64_t epoch = 4; epoch < 7; ++epoch) {
+      const Plan plan = pipeline.plan({50 + 3 * std::int64_t(id), 90 - 2 * std::int64_t(id)}, {8, epoch, id});
+      const std::string words = describe_drawn(plan, pipeline);
+      CAPTURE(words);
+      CHECK(says(page, words + "</bdi></span>"));                               // below the picture
+      CHECK(says(page, "Brighten  20x30 to 20x30: " + words + "</bdi></li>"));  // among the numbers
+      factors.insert(words);
+    }
+  }
+  CHECK(factors.size() > 3);
+}
+
+TEST_CASE("preview: words of a stage stay text, and a sheet makes room for long ones") {
+  struct Chatty : Mute {
+    std::string words;
+    std::string describe(int) const { return words; }
+  };
+  const auto with = [](const std::string& words) {
+    Chatty stage;
+    stage.words = words;
+    return Loader(MemorySource(noise_samples(1)), Pipeline{Resize{Size{32, 32}}, stage});
+  };
+  const PreviewOptions options{.num_samples = 1, .num_variants = 1, .cell = 160};
+  const std::string page = preview_page(with("<script>1</script>\xff"), options);
+  CHECK(says(page, "&lt;script&gt;1&lt;/script&gt;\xef\xbf\xbd"));
+  const std::int64_t quiet = contact_sheet(with(""), options).height();
+  CHECK(contact_sheet(with("hue −0.03"), options).height() >= quiet);
+  CHECK(contact_sheet(with("brightness ×1.12, contrast ×0.93, saturation ×1.40, hue −0.03"), options).height() > quiet);
+  const Loader longest = with(std::string(100'000, 'x'));
+  CHECK(contact_sheet(longest, options).height() < quiet + 100);
+  CHECK(contact_sheet(longest.sample(0, 0), {.pipeline = longest.pipeline()}).height() <
+        contact_sheet(with("").sample(0, 0), {.pipeline = longest.pipeline()}).height() + 100);
+}
+
+TEST_CASE("preview: a window that is too long for its line goes on in the next, and loses nothing") {
+  const auto height = [](Size image) {
+    std::vector<Sample> samples(1);
+    samples[0].image = std::make_shared<Image>(noise_image(image, 3, 1));
+    const Loader loader(MemorySource(std::move(samples)),
+                        Pipeline{CenterCrop{{1000, 1000}}, RandomHorizontalFlip{1.0}});
+    return contact_sheet(loader, {.num_samples = 1, .num_variants = 1, .cell = 160}).height();
+  };
+  // "y 0  x 0  1000x1000" has room; "y 1000  x 1000  1000x1000" has not.
+  CHECK(height({3000, 3000}) == height({1000, 1000}) + 16);
+}
+
+TEST_CASE("preview: signs that numbers come with are drawn in ASCII's words") {
+  CHECK(fit_text("brightness ×1.12, hue −0.03, ±5°", 8, 10'000) == "brightness x1.12, hue -0.03, +-5 deg");
+  CHECK(fit_text("Grüße", 8, 10'000) == "Gr??e");
 }
 
 TEST_CASE("markup: base64 and indented JSON say what they were made of") {

@@ -54,7 +54,8 @@ std::int64_t count_windows(const Window& window, std::int64_t in) {
 }
 
 constexpr std::string_view alexnet =
-    "Conv2d(3, 64, 11, stride=4, padding=2) ReLU() MaxPool2d(3, 2) Conv2d(64, 192, 5, padding=2) ReLU() MaxPool2d(3, 2) "
+    "Conv2d(3, 64, 11, stride=4, padding=2) ReLU() MaxPool2d(3, 2) Conv2d(64, 192, 5, padding=2) ReLU() MaxPool2d(3, "
+    "2) "
     "Conv2d(192, 256, 3, padding=1) ReLU() MaxPool2d(3, 2) Flatten() Linear(9216, 10)";
 constexpr std::string_view lenet =
     "Conv2d(1, 6, 5) MaxPool2d(2) Conv2d(6, 16, 5) MaxPool2d(2) Flatten() Linear(400, 120) Linear(120, 10)";
@@ -100,7 +101,8 @@ TEST_CASE("trace: random networks come to PyTorch's shapes, and fail where PyTor
   for (std::string line; std::getline(file, line); ++num_networks) {
     CAPTURE(line);
     const std::size_t first = line.find(" | "), second = line.find(" | ", first + 3);
-    const Trace trace = trace_text(line.substr(0, first), shape_of(numbers(line.substr(first + 3, second - first - 3))));
+    const Trace trace =
+        trace_text(line.substr(0, first), shape_of(numbers(line.substr(first + 3, second - first - 3))));
     std::istringstream expected(line.substr(second + 3));
     std::size_t row = 1;
     bool failed = false;
@@ -143,17 +145,19 @@ TEST_CASE("trace: the sizes that are said to fit do fit, and those beside them d
 }
 
 TEST_CASE("trace: the layers of C++ are those of the text") {
-  const Trace made = trace_shapes({Conv2d{.in_channels = 3, .out_channels = 16, .kernel_size = 5, .padding = "same"},
-                                   Elementwise{"ReLU"}, MaxPool2d{.kernel_size = {2, 3}, .ceil_mode = true},
-                                   Conv2d{16, 8, 3, 2, {1, 0}}, BatchNorm2d{8}, AdaptiveAvgPool2d{4, 3}, Flatten{},
-                                   Linear{96, 10}},
-                                  {2, 3, 33, 34});
+  const Trace made =
+      trace_shapes({Conv2d{.in_channels = 3, .out_channels = 16, .kernel_size = 5, .padding = "same"},
+                    Elementwise{"ReLU"}, MaxPool2d{.kernel_size = {2, 3}, .ceil_mode = true},
+                    Conv2d{16, 8, 3, 2, {1, 0}}, BatchNorm2d{8}, AdaptiveAvgPool2d{4, 3}, Flatten{}, Linear{96, 10}},
+                   {2, 3, 33, 34});
   CHECK(made.fits());
   CHECK(made.rows.back().out == Dims{2, 10});
   const Trace read = trace_text(
       "nn.Sequential(\n  nn.Conv2d(3, 16, 5, padding='same'),  # as above\n  nn.ReLU(inplace=True),\n"
-      "  nn.MaxPool2d((2, 3), ceil_mode=True),\n  torch.nn.Conv2d(16, 8, kernel_size=3, stride=2, padding=(1, 0), bias=False),\n"
-      "  nn.BatchNorm2d(8),\n  nn.AdaptiveAvgPool2d((4, 3)),\n  nn.Flatten(),\n  nn.Linear(in_features=96, out_features=10)\n)",
+      "  nn.MaxPool2d((2, 3), ceil_mode=True),\n  torch.nn.Conv2d(16, 8, kernel_size=3, stride=2, padding=(1, 0), "
+      "bias=False),\n"
+      "  nn.BatchNorm2d(8),\n  nn.AdaptiveAvgPool2d((4, 3)),\n  nn.Flatten(),\n  nn.Linear(in_features=96, "
+      "out_features=10)\n)",
       {2, 3, 33, 34});
   CHECK(read.to_string() == made.to_string());
 }
@@ -224,7 +228,8 @@ TEST_CASE("trace: a chain of 'valid' convolutions that ends one pixel short says
   CHECK(says(why(flat).explanation, "('valid') take kernel_size - 1 rows each, here 2 + 2 + 2"));
   CHECK(why(flat).sizes->size == Size{21, 21});
 
-  const Trace none_left = trace_text("Conv2d(3,8,5) Conv2d(8,8,5) Conv2d(8,8,5,padding='valid') Conv2d(8,8,5)", {64, 3, 16, 16});
+  const Trace none_left =
+      trace_text("Conv2d(3,8,5) Conv2d(8,8,5) Conv2d(8,8,5,padding='valid') Conv2d(8,8,5)", {64, 3, 16, 16});
   CHECK(why(none_left).cause == ShapeCause::arithmetic);
   CHECK(why(none_left).dimension == "height");
   CHECK(why(none_left).expected == "at least 5");
@@ -236,7 +241,8 @@ TEST_CASE("trace: a chain of 'valid' convolutions that ends one pixel short says
 TEST_CASE("trace: a pooling layer that rounds down is named, with what it leaves over") {
   const Trace trace = trace_text("MaxPool2d(2) MaxPool2d(2) MaxPool2d(2) Flatten() Linear(48, 10)", {64, 3, 28, 28});
   CHECK(why(trace).cause == ShapeCause::rounding);
-  CHECK(says(why(trace).explanation, "layer 3 MaxPool2d(kernel_size=2) rounds down: its windows leave 1 of 7 rows over"));
+  CHECK(
+      says(why(trace).explanation, "layer 3 MaxPool2d(kernel_size=2) rounds down: its windows leave 1 of 7 rows over"));
   CHECK(advises(why(trace), "ceil_mode=True in layer 3"));
   CHECK(why(trace).sizes->size == Size{32, 32});
 }
@@ -244,7 +250,8 @@ TEST_CASE("trace: a pooling layer that rounds down is named, with what it leaves
 TEST_CASE("trace: grey images before colour, and channels that two layers disagree on") {
   const Trace grey = trace_text("Conv2d(3, 16, 3)", {64, 1, 32, 32});
   CHECK(why(grey).cause == ShapeCause::channels);
-  CHECK(says(why(grey).explanation, "the model takes colour images (3 channels), and the batch holds grey images (1 channel)"));
+  CHECK(says(why(grey).explanation,
+             "the model takes colour images (3 channels), and the batch holds grey images (1 channel)"));
   CHECK(advises(why(grey), "--color rgb"));
   CHECK(advises(why(grey), "in_channels = 1 in layer 1"));
 
@@ -262,8 +269,29 @@ TEST_CASE("trace: an NHWC batch is recognised, with and without a loader that sa
   CHECK(why(told).cause == ShapeCause::layout);
   CHECK(advises(why(told), "--layout nchw"));
   // Three rows high: only the loader can tell.
-  const BatchSpec batch{.batch_size = 4, .last_batch_size = 4, .channels = 3, .height = 5, .width = 3, .layout = Layout::nhwc};
+  const BatchSpec batch{
+      .batch_size = 4, .last_batch_size = 4, .channels = 3, .height = 5, .width = 3, .layout = Layout::nhwc};
   CHECK(why(trace_shapes(parse_layers("Conv2d(3, 16, 3)"), batch)).cause == ShapeCause::layout);
+}
+
+TEST_CASE("trace: channels that no loader has are another layout, or the model's to change, never --color") {
+  const BatchSpec given{.batch_size = 2, .last_batch_size = 2, .channels = 64, .height = 48, .width = 3};
+  const LayerList rgb{{Conv2d{3, 8, 3}}, {}};
+  CHECK(why(trace_shapes(rgb, given)).cause == ShapeCause::layout);
+  BatchSpec odd = given;
+  odd.width = 5;
+  const Trace trace = trace_shapes(rgb, odd);
+  CHECK(why(trace).cause == ShapeCause::channels);
+  for (const std::string& remedy : why(trace).remedies) CHECK_FALSE(says(remedy, "--color"));
+}
+
+TEST_CASE("trace: of the sizes that fit a usual one is proposed, 224 before 227") {
+  const auto proposed = [](std::int64_t side) {
+    return why(trace_shapes({Conv2d{3, 8, 32, 32}, Flatten{}, Linear{8 * 7 * 7, 10}}, {2, 3, side, side})).sizes->size;
+  };
+  CHECK(proposed(256) == Size{224, 224});  // 224 to 255 fit
+  CHECK(proposed(300) == Size{224, 224});
+  CHECK(proposed(200) == Size{224, 224});
 }
 
 TEST_CASE("trace: two faults at once: the first is explained, the second is announced") {
@@ -295,7 +323,8 @@ TEST_CASE("trace: a batch size that a view names fits that batch size alone") {
 
 TEST_CASE("trace: a view that cuts the rows of the batch up is found, though every layer accepts it") {
   // 16 x 106 x 106 is no 400, but 25 of them together are a multiple of it.
-  const Trace trace = trace_text("Conv2d(3, 16, 5) AdaptiveAvgPool2d(10) View(-1, 400) Linear(400, 10)", {64, 3, 64, 64});
+  const Trace trace =
+      trace_text("Conv2d(3, 16, 5) AdaptiveAvgPool2d(10) View(-1, 400) Linear(400, 10)", {64, 3, 64, 64});
   CHECK(why(trace).row == 3);
   CHECK(says(why(trace).explanation, "cuts the rows of the batch up: 64 samples become 256 rows"));
   CHECK(advises(why(trace), "x.flatten(1)"));
@@ -377,7 +406,8 @@ TEST_CASE("trace: a print(model) is read with its names, blocks, and the Flatten
 
 TEST_CASE("trace: what forward() does unseen is guessed at, and said to be a guess") {
   const LayerList list = parse_layers(
-      "Net(\n  (conv1): Conv2d(1, 32, kernel_size=(3, 3), stride=(1, 1))\n  (conv2): Conv2d(32, 64, kernel_size=(3, 3), "
+      "Net(\n  (conv1): Conv2d(1, 32, kernel_size=(3, 3), stride=(1, 1))\n  (conv2): Conv2d(32, 64, kernel_size=(3, "
+      "3), "
       "stride=(1, 1))\n  (fc1): Linear(in_features=9216, out_features=128, bias=True)\n)");
   const Trace trace =
       trace_shapes(list, {.batch_size = 8, .last_batch_size = 8, .channels = 1, .height = 28, .width = 28});
@@ -417,8 +447,9 @@ TEST_CASE("trace: text that is no layers is refused with its line") {
 }
 
 TEST_CASE("trace: damaged text is read or refused, never more") {
-  const std::string text = "Net(\n (0-1): 2 x Sequential((0): Conv2d(3, 3, (3, 3), padding='same')\n (downsample): ReLU())\n"
-                           " (fc): Linear(in_features=27, out_features=3, bias=True)\n)";
+  const std::string text =
+      "Net(\n (0-1): 2 x Sequential((0): Conv2d(3, 3, (3, 3), padding='same')\n (downsample): ReLU())\n"
+      " (fc): Linear(in_features=27, out_features=3, bias=True)\n)";
   std::mt19937 random(7);
   int num_read = 0;
   for (int i = 0; i < 5000; ++i) {
@@ -433,7 +464,8 @@ TEST_CASE("trace: damaged text is read or refused, never more") {
       if (damaged.empty()) damaged = "x";
     }
     try {
-      num_read += trace_shapes(parse_layers(damaged), {.batch_size = 2, .last_batch_size = 2, .channels = 3, .height = 3, .width = 3})
+      num_read += trace_shapes(parse_layers(damaged),
+                               {.batch_size = 2, .last_batch_size = 2, .channels = 3, .height = 3, .width = 3})
                           .rows.empty()
                       ? 0
                       : 1;

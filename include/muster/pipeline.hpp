@@ -118,9 +118,11 @@ class Pipeline {
   Plan plan(Size source, const SampleKey& key) const;
   /// The same into a plan whose memory is reused.
   void plan(Size source, const SampleKey& key, Plan& into) const;
+  /// True for a plan of this pipeline: no other may run it or read its parameters.
+  bool made(const Plan& plan) const noexcept { return plan.made_by == impl_; }
 
-  /// One line of JSON: every stage with its geometry (parameters of pixel stages are the stage's own business).
-  /// Throws ShapeError for a plan of another pipeline.
+  /// One line of JSON: every stage with its geometry, or with what it drew where a pixel stage describes it. Throws
+  /// ShapeError for a plan of another pipeline.
   std::string to_json(const Plan& plan) const;
 
  private:

@@ -5,8 +5,10 @@
 //   Geometry draw(Size in, Rng&) const                                 only geometry; composes with the others
 //   Params draw(Size in, Rng&) const, void apply(Image&, const Params&) const   pixels, all draws made before
 //   Image operator()(Image, Rng&) const                                anything else ("opaque" in the plan)
-// and, if it likes, `static constexpr std::string_view name`. Its const members are called from many threads at
-// once. The generator is a stream of the stage's own, keyed by (seed, epoch, sample id, position).
+// and, if it likes, `static constexpr std::string_view name`, and, if it draws Params,
+//   std::string describe(const Params&) const          what was drawn, for previews: "brightness 1.12"; "" for nothing
+// Its const members are called from many threads at once. The generator is a stream of the stage's own, keyed by
+// (seed, epoch, sample id, position).
 #pragma once
 
 #include <array>
@@ -23,9 +25,12 @@
 
 namespace muster {
 
+// Copyable is asked last, and of stages alone: of a type that is assigned from a Stage, like std::back_inserter's, the
+// answer depends on whether it is one.
 template <class S>
-concept HasExtent = std::copyable<std::remove_cvref_t<S>> && requires(const S& stage, const Extent& in) {
+concept HasExtent = requires(const S& stage, const Extent& in) {
   { stage.output_extent(in) } -> std::convertible_to<ExtentResult>;
+  requires std::copyable<std::remove_cvref_t<S>>;
 };
 
 /// Geometry alone.
@@ -49,12 +54,19 @@ concept OpaqueStage =
 
 /// Makes floats of uint8 values, channel by channel.
 template <class S>
-concept ValueStage = std::copyable<std::remove_cvref_t<S>> && requires(const S& stage, int channel) {
+concept ValueStage = requires(const S& stage, int channel) {
   { stage.table(channel) } -> std::same_as<std::array<float, 256>>;
+  requires std::copyable<std::remove_cvref_t<S>>;
 };
 
 template <class S>
 concept AnyStage = WindowStage<S> || PixelStage<S> || OpaqueStage<S> || ValueStage<S>;
+
+/// Has words for what it drew.
+template <class S>
+concept DescribingStage = PixelStage<S> && requires(const S& stage, Size in, Rng& rng) {
+  { stage.describe(stage.draw(in, rng)) } -> std::convertible_to<std::string>;
+};
 
 enum class StageKind : std::uint8_t { window, pixel, opaque, value };
 
@@ -66,9 +78,13 @@ struct StageModel {
   virtual Geometry draw_geometry(Size in, Rng& rng) const = 0;
   virtual std::shared_ptr<const void> draw_params(Size in, Rng& rng) const = 0;
   virtual void apply(Image& image, const void* params, Rng& rng) const = 0;
+  virtual std::optional<std::string> describe(const void* params) const = 0;
   virtual std::array<float, 256> table(int channel) const = 0;
   virtual const void* get(const std::type_info& type) const noexcept = 0;
 };
+
+template <PixelStage S>
+using DrawnBy = std::remove_cvref_t<decltype(std::declval<const S&>().draw(Size{}, std::declval<Rng&>()))>;
 
 /// The type's name, readable, without namespaces.
 std::string readable_name(const std::type_info& type);
@@ -86,20 +102,20 @@ struct StageModelOf final : StageModel {
     return {};
   }
   std::shared_ptr<const void> draw_params([[maybe_unused]] Size in, [[maybe_unused]] Rng& rng) const override {
-    if constexpr (PixelStage<S>) {
-      using Params = std::remove_cvref_t<decltype(stage.draw(in, rng))>;
-      return std::make_shared<const Params>(stage.draw(in, rng));
-    }
+    if constexpr (PixelStage<S>) return std::make_shared<const DrawnBy<S>>(stage.draw(in, rng));
     return nullptr;
   }
   void apply([[maybe_unused]] Image& image, [[maybe_unused]] const void* params,
              [[maybe_unused]] Rng& rng) const override {
     if constexpr (PixelStage<S>) {
-      using Params = std::remove_cvref_t<decltype(stage.draw(image.size(), rng))>;
-      stage.apply(image, *static_cast<const Params*>(params));
+      stage.apply(image, *static_cast<const DrawnBy<S>*>(params));
     } else if constexpr (OpaqueStage<S>) {
       image = stage(std::move(image), rng);
     }
+  }
+  std::optional<std::string> describe([[maybe_unused]] const void* params) const override {
+    if constexpr (DescribingStage<S>) return stage.describe(*static_cast<const DrawnBy<S>*>(params));
+    return {};
   }
   std::array<float, 256> table([[maybe_unused]] int channel) const override {
     if constexpr (ValueStage<S>) return stage.table(channel);
@@ -116,7 +132,7 @@ struct StageModelOf final : StageModel {
 class Stage {
  public:
   template <class S>
-  requires(AnyStage<S> && !std::same_as<S, Stage>)
+  requires(!std::same_as<S, Stage> && AnyStage<S>)
       Stage(S stage)  // NOLINT: a stage converts by itself, so that a pipeline is a plain list
       : model_(std::make_shared<const detail::StageModelOf<S>>(std::move(stage))) {
     if constexpr (requires { std::string(S::name); }) {
@@ -146,6 +162,8 @@ class Stage {
   std::shared_ptr<const void> draw_params(Size in, Rng& rng) const { return model_->draw_params(in, rng); }
   /// Kinds pixel and opaque.
   void apply(Image& image, const void* params, Rng& rng) const { model_->apply(image, params, rng); }
+  /// Kind pixel: what was drawn, in the stage's words; empty if it has none. Throws what the stage throws.
+  std::optional<std::string> describe(const void* params) const { return model_->describe(params); }
   /// Kind value: the floats that the 256 values of one channel become.
   std::array<float, 256> table(int channel) const { return model_->table(channel); }
 

@@ -28,7 +28,7 @@ namespace muster {
 
 /// A number for height and width, or one for each.
 struct PerAxis {
-  constexpr PerAxis(std::int64_t both) : height(both), width(both) {}                            // NOLINT: as PyTorch
+  constexpr PerAxis(std::int64_t both) : height(both), width(both) {}  // NOLINT: as PyTorch
   constexpr PerAxis(std::int64_t height_, std::int64_t width_) : height(height_), width(width_) {}
 
   std::int64_t height;
@@ -176,12 +176,13 @@ struct Residual {
 
 /// One layer, with a name of its own ("features.0") if it has one.
 struct Layer {
-  using Kind = std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d,
-                            BatchNorm1d, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Residual>;
+  using Kind =
+      std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d,
+                   BatchNorm1d, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Residual>;
 
   template <class L>
-  requires detail::is_alternative<L, Kind>
-  Layer(L layer, std::string name_ = {}) : kind(std::move(layer)), name(std::move(name_)) {}  // NOLINT: a list of layers
+  requires detail::is_alternative<L, Kind> Layer(L layer, std::string name_ = {})
+      : kind(std::move(layer)), name(std::move(name_)) {}  // NOLINT: a list of layers
 
   Kind kind;
   std::string name;
@@ -202,17 +203,17 @@ LayerList parse_layers(std::string_view text);
 
 /// Which of the usual causes of a size mismatch it is.
 enum class ShapeCause : std::uint8_t {
-  batch_size,   // a batch size is fixed in the model
-  channels,     // of the images, or between two layers
-  layout,       // NHWC where NCHW is expected, or the reverse
-  input_size,   // the images are too small or have another size than the model takes
-  arithmetic,   // kernel, padding ("same", "valid", explicit) and stride of a convolution
-  rounding,     // a pooling layer rounds down
-  flatten,      // what Flatten makes follows from the image size
-  dimensions,   // a layer for images gets a flat tensor, or the reverse
-  join,         // the branches of an addition or concatenation come to different sizes
-  parameters,   // a layer's own parameters do not go together
-  other,        // as the model's library says
+  batch_size,  // a batch size is fixed in the model
+  channels,    // of the images, or between two layers
+  layout,      // NHWC where NCHW is expected, or the reverse
+  input_size,  // the images are too small or have another size than the model takes
+  arithmetic,  // kernel, padding ("same", "valid", explicit) and stride of a convolution
+  rounding,    // a pooling layer rounds down
+  flatten,     // what Flatten makes follows from the image size
+  dimensions,  // a layer for images gets a flat tensor, or the reverse
+  join,        // the branches of an addition or concatenation come to different sizes
+  parameters,  // a layer's own parameters do not go together
+  other,       // as the model's library says
 };
 
 /// "batch size", "channels", …
@@ -230,10 +231,10 @@ struct FittingSizes {
 struct ShapeDiagnosis {
   std::size_t row = 0;  // of Trace::rows
   ShapeCause cause = ShapeCause::other;
-  std::string dimension;    // "in_features", "dimension 1 (channels)", …
-  std::string expected;     // "9216 = 256 x 6 x 6"
-  std::string received;     // "6400 = 256 x 5 x 5"
-  std::string explanation;  // in a sentence or two
+  std::string dimension;              // "in_features", "dimension 1 (channels)", …
+  std::string expected;               // "9216 = 256 x 6 x 6"
+  std::string received;               // "6400 = 256 x 5 x 5"
+  std::string explanation;            // in a sentence or two
   std::vector<std::string> remedies;  // each alone mends it
   std::optional<FittingSizes> sizes;  // if another image size would fit
   std::string next;                   // what is wrong further on, once this is mended; empty: nothing
@@ -241,9 +242,9 @@ struct ShapeDiagnosis {
 
 /// What one layer does.
 struct TraceRow {
-  std::string layer;               // "features.0 Conv2d(3, 64, kernel_size=11, stride=4, padding=2)"
-  std::vector<std::int64_t> in;    // of the first input; empty: not known
-  std::vector<std::int64_t> out;   // empty: not known, or does not fit
+  std::string layer;              // "features.0 Conv2d(3, 64, kernel_size=11, stride=4, padding=2)"
+  std::vector<std::int64_t> in;   // of the first input; empty: not known
+  std::vector<std::int64_t> out;  // empty: not known, or does not fit
 };
 
 /// A network, walked with a batch. Row 0 is the batch itself; the last row is the first that does not fit.
@@ -251,7 +252,10 @@ struct Trace {
   std::vector<TraceRow> rows;
   std::optional<ShapeDiagnosis> diagnosis;
 
+  /// As far as shapes are known.
   bool fits() const noexcept { return !diagnosis; }
+  /// The first layer whose shape nothing tells, an operator of the user's own for example; null if there is none.
+  const TraceRow* first_unknown() const noexcept;
   /// A table of the rows, one line a layer, and below it the diagnosis.
   std::string to_string() const;
 };

@@ -94,6 +94,42 @@ void forget_weights(onnx::TensorProto& tensor) {
   tensor = std::move(rest);
 }
 
+/// True if this libonnx has such an operator, with these inputs and attributes.
+bool is_known(const onnx::NodeProto& node, int opset) {
+  const onnx::OpSchema* schema = onnx::OpSchemaRegistry::Schema(node.op_type(), opset, node.domain());
+  if (schema == nullptr) return false;
+  try {
+    schema->Verify(node);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+/// Gives operators that came after this libonnx a domain of their own, where they are none of its business.
+void set_apart_newer(onnx::GraphProto& graph, int opset, const std::string& domain) {
+  for (onnx::NodeProto& node : *graph.mutable_node()) {
+    if (node.domain().empty() && !is_known(node, opset)) node.set_domain(domain);
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) set_apart_newer(*attribute.mutable_g(), opset, domain);
+      for (onnx::GraphProto& inner : *attribute.mutable_graphs()) set_apart_newer(inner, opset, domain);
+    }
+  }
+}
+
+/// A model of a newer ONNX than this libonnx becomes one that it takes: what it does not know gives unknown shapes.
+void accept_newer(onnx::ModelProto& model) {
+  model.set_ir_version(std::min<std::int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
+  const int newest = onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
+  const auto is_newer = [&](const auto& opset) { return opset.domain().empty() && opset.version() > newest; };
+  if (std::ranges::none_of(model.opset_import(), is_newer)) return;
+  const std::string domain = "newer";
+  set_apart_newer(*model.mutable_graph(), newest, domain);
+  onnx::OperatorSetIdProto& opset = *model.add_opset_import();
+  opset.set_domain(domain);
+  opset.set_version(1);
+}
+
 class File {
  public:
   explicit File(const std::filesystem::path& path) : path_(path) {}
@@ -109,8 +145,10 @@ class File {
     const std::uintmax_t size = std::filesystem::file_size(path_, error);
     if (error) fail(error.message());
     if (size > std::numeric_limits<std::int32_t>::max()) {
-      fail("the file is larger than 2 GB, which is more than an ONNX model can have: keep the weights in a file beside it "
-           "(save_as_external_data)");
+      fail(
+          "the file is larger than 2 GB, which is more than an ONNX model can have: keep the weights in a file beside "
+          "it "
+          "(save_as_external_data)");
     }
     std::ifstream stream(path_, std::ios::binary);
     if (!stream) fail("the file cannot be opened");
@@ -124,6 +162,7 @@ class File {
     if (!model.has_graph() || model.graph().node_size() == 0) fail("the model has no nodes: is it an ONNX model?");
     if (model.graph().node_size() > most_nodes) fail("the model has more nodes than any model");
     for (onnx::TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) forget_weights(tensor);
+    accept_newer(model);
     return model;
   }
 
@@ -208,19 +247,26 @@ std::string describe_declared(const onnx::ValueInfoProto& input) {
 
 std::optional<DType> dtype_of(int type) {
   switch (type) {
-    case onnx::TensorProto::UINT8: return DType::uint8;
-    case onnx::TensorProto::FLOAT16: return DType::float16;
-    case onnx::TensorProto::BFLOAT16: return DType::bfloat16;
-    case onnx::TensorProto::FLOAT: return DType::float32;
-    case onnx::TensorProto::INT64: return DType::int64;
-    default: return std::nullopt;
+    case onnx::TensorProto::UINT8:
+      return DType::uint8;
+    case onnx::TensorProto::FLOAT16:
+      return DType::float16;
+    case onnx::TensorProto::BFLOAT16:
+      return DType::bfloat16;
+    case onnx::TensorProto::FLOAT:
+      return DType::float32;
+    case onnx::TensorProto::INT64:
+      return DType::int64;
+    default:
+      return std::nullopt;
   }
 }
 
 /// One node, asked of libonnx with the dimensions that really reach it.
 class ForeignNode {
  public:
-  ForeignNode(const onnx::NodeProto& node, std::vector<int> types, const onnx::ModelProto& model) : types_(std::move(types)) {
+  ForeignNode(const onnx::NodeProto& node, std::vector<int> types, const onnx::ModelProto& model)
+      : types_(std::move(types)) {
     model_.set_ir_version(model.ir_version());
     *model_.mutable_opset_import() = model.opset_import();
     *model_.mutable_functions() = model.functions();
@@ -245,8 +291,8 @@ class ForeignNode {
     std::unordered_map<std::string, onnx::TensorShapeProto> contents;
     try {
       const Quiet quiet;
-      onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(), onnx::ShapeInferenceOptions(false, 1, true),
-                                         &contents);
+      onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(),
+                                         onnx::ShapeInferenceOptions(false, 1, true), &contents);
     } catch (const std::exception& error) {
       if (all_known && !has_graph_) result.fault = Fault{.kind = Fault::Kind::foreign, .message = message_of(error)};
       return result;
@@ -358,7 +404,8 @@ class Lowering {
     for (const onnx::ValueInfoProto& input : model_.graph().input()) {
       onnx::ValueInfoProto& typed = *graph.add_input();
       typed.set_name(input.name());
-      const int type = input.type().has_tensor_type() ? input.type().tensor_type().elem_type() : onnx::TensorProto::FLOAT;
+      const int type =
+          input.type().has_tensor_type() ? input.type().tensor_type().elem_type() : onnx::TensorProto::FLOAT;
       typed.mutable_type()->mutable_tensor_type()->set_elem_type(type);
       types_[input.name()] = type;
     }
@@ -394,12 +441,14 @@ class Lowering {
     const std::string called = printable(proto.name().empty() ? proto.op_type() : proto.name());
     for (const std::string& input : proto.input()) {
       if (input.empty() || values_.contains(input)) continue;
-      file_.fail(fmt::format("node {} reads '{}', which neither a node before it, an initialiser nor an input gives: nodes are "
-                             "out of order, go in a circle, or are missing",
-                             called, printable(input)));
+      file_.fail(fmt::format(
+          "node {} reads '{}', which neither a node before it, an initialiser nor an input gives: nodes are "
+          "out of order, go in a circle, or are missing",
+          called, printable(input)));
     }
     Node node{.op = Elementwise{}, .label = {}, .inputs = {}, .outputs = {}};
-    for (const std::string& input : proto.input()) node.inputs.push_back(input.empty() ? no_value() : values_.at(input));
+    for (const std::string& input : proto.input())
+      node.inputs.push_back(input.empty() ? no_value() : values_.at(input));
     std::optional<Value> constant;
     if (proto.op_type() == "Constant") constant = constant_of(proto);
     for (const std::string& output : proto.output()) {
@@ -414,10 +463,10 @@ class Lowering {
     node.as_pytorch = false;
     if (!proto.domain().empty() && proto.domain() != "ai.onnx") {
       node.op = foreign(proto);
-      node.label = called;
+      node.label = label(proto, printable(proto.op_type()));
     } else if (!lower(proto, node)) {
       node.op = foreign(proto);
-      node.label = label(proto, proto.op_type());
+      node.label = label(proto, printable(proto.op_type()));
     }
     network_.nodes.push_back(std::move(node));
   }
@@ -451,7 +500,8 @@ class Lowering {
     if (const auto* tensor = attributes.find("value"); tensor != nullptr && tensor->has_t()) {
       return value_of(tensor->t(), file_);
     }
-    if (const std::optional<Dims> numbers = attributes.numbers("value_ints"); numbers && numbers->size() <= longest_content) {
+    if (const std::optional<Dims> numbers = attributes.numbers("value_ints");
+        numbers && numbers->size() <= longest_content) {
       return Value{Dims{static_cast<std::int64_t>(numbers->size())}, numbers};
     }
     if (attributes.find("value_int") != nullptr) return Value{Dims{}, Dims{attributes.number("value_int", 0)}};
@@ -467,7 +517,8 @@ class Lowering {
 
   /// Node and label, if the node's shapes are muster's to explain.
   bool lower(const onnx::NodeProto& proto, Node& node) const {
-    static const std::map<std::string, bool (Lowering::*)(const onnx::NodeProto&, const Attributes&, Node&) const, std::less<>>
+    static const std::map<std::string, bool (Lowering::*)(const onnx::NodeProto&, const Attributes&, Node&) const,
+                          std::less<>>
         rules = {{"Conv", &Lowering::lower_conv},
                  {"ConvTranspose", &Lowering::lower_transposed_conv},
                  {"MaxPool", &Lowering::lower_max_pool},
@@ -484,7 +535,8 @@ class Lowering {
                  {"Pad", &Lowering::lower_pad}};
     if (proto.input_size() == 0 || proto.input(0).empty() || proto.output_size() == 0) return false;
     const Attributes attributes(proto);
-    if (const auto rule = rules.find(proto.op_type()); rule != rules.end()) return (this->*rule->second)(proto, attributes, node);
+    if (const auto rule = rules.find(proto.op_type()); rule != rules.end())
+      return (this->*rule->second)(proto, attributes, node);
     if (is_elementwise(proto.op_type()) && proto.output_size() == 1) {
       node.op = Elementwise{proto.op_type()};
       node.label = label(proto, proto.op_type());
@@ -499,11 +551,40 @@ class Lowering {
   }
 
   static bool is_elementwise(const std::string& op) {
-    static const std::set<std::string> names = {
-        "Relu",    "LeakyRelu", "PRelu",    "Sigmoid", "Tanh",     "Elu",     "Selu",       "Celu",     "Clip",
-        "Erf",     "Exp",       "Log",      "Sqrt",    "Neg",      "Abs",     "Softmax",    "LogSoftmax", "LRN",
-        "Dropout", "Identity",  "Cast",     "Round",   "Floor",    "Ceil",    "HardSwish",  "HardSigmoid", "Softplus",
-        "Softsign", "ThresholdedRelu", "InstanceNormalization", "Mish", "Reciprocal", "Not", "Sign"};
+    static const std::set<std::string> names = {"Relu",
+                                                "LeakyRelu",
+                                                "PRelu",
+                                                "Sigmoid",
+                                                "Tanh",
+                                                "Elu",
+                                                "Selu",
+                                                "Celu",
+                                                "Clip",
+                                                "Erf",
+                                                "Exp",
+                                                "Log",
+                                                "Sqrt",
+                                                "Neg",
+                                                "Abs",
+                                                "Softmax",
+                                                "LogSoftmax",
+                                                "LRN",
+                                                "Dropout",
+                                                "Identity",
+                                                "Cast",
+                                                "Round",
+                                                "Floor",
+                                                "Ceil",
+                                                "HardSwish",
+                                                "HardSigmoid",
+                                                "Softplus",
+                                                "Softsign",
+                                                "ThresholdedRelu",
+                                                "InstanceNormalization",
+                                                "Mish",
+                                                "Reciprocal",
+                                                "Not",
+                                                "Sign"};
     return names.contains(op);
   }
 
@@ -562,7 +643,8 @@ class Lowering {
     const auto kernel = attributes.pair("kernel_shape", 0);
     const auto stride = attributes.pair("strides", 1);
     const auto padding = attributes.padding();
-    if (!kernel || *kernel == PerAxis(0) || !stride || !padding || attributes.find("dilations") != nullptr) return false;
+    if (!kernel || *kernel == PerAxis(0) || !stride || !padding || attributes.find("dilations") != nullptr)
+      return false;
     return take(proto, node, AvgPool2d{*kernel, *stride, *padding, attributes.number("ceil_mode", 0) != 0});
   }
 
@@ -764,6 +846,8 @@ Trace OnnxModel::trace(const BatchSpec& batch, std::int64_t num_rows) const {
                        {.layout = batch.layout, .full_rows = rows == batch.batch_size ? 0 : batch.batch_size});
 }
 
-InputSpec from_onnx(const std::filesystem::path& path, std::string_view input) { return OnnxModel(path, input).input(); }
+InputSpec from_onnx(const std::filesystem::path& path, std::string_view input) {
+  return OnnxModel(path, input).input();
+}
 
 }  // namespace muster

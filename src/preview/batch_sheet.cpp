@@ -138,7 +138,7 @@ struct Cell {
   Picture picture;
   std::string badge;  // "FILLER", "MASKED", "SUBSTITUTE", "WRAPPED"; empty for a row like any other
   Colour badge_colour = faint_ink;
-  std::vector<std::string> captions = std::vector<std::string>(4);
+  std::vector<std::string> captions;
   const Plan* plan = nullptr;
 
   std::int64_t captions_height() const { return (std::ssize(captions) + (badge.empty() ? 0 : 1)) * line_height + 6; }
@@ -190,9 +190,8 @@ class BatchSheet {
     return named ? options_.classes[static_cast<std::size_t>(label)] : fmt::format("label {}", label);
   }
 
-  void explain(Cell& cell, const std::string& reason) const {
-    cell.captions.resize(3);
-    for (std::string& line : wrap_text(reason, text_height, options_.cell - 24, 3)) {
+  void add_lines(Cell& cell, const std::string& text, std::size_t num_lines) const {
+    for (std::string& line : wrap_text(text, text_height, options_.cell, num_lines)) {
       cell.captions.push_back(std::move(line));
     }
   }
@@ -201,36 +200,38 @@ class BatchSheet {
     const auto k = static_cast<std::size_t>(i);
     Cell cell;
     cell.picture = make_picture(reader_.row(i), {options_.cell, options_.cell});
-    cell.captions[1] = label_of(i);
     if (batch_.rows[k] == Batch::no_sample) {
       cell.badge = "FILLER";
-      cell.captions[0] = "no sample";
-      cell.captions[2] = "valid 0: the epoch ended";
+      cell.captions = {"no sample", label_of(i), "valid 0: the epoch ended"};
       return cell;
     }
-    cell.captions[0] = fmt::format("row {}  id {}", batch_.rows[k], batch_.ids[k]);
+    cell.captions = {fmt::format("row {}  id {}", batch_.rows[k], batch_.ids[k]), label_of(i)};
+    const Incident* incident = incident_of(i);
     if (batch_.valid.as<std::uint8_t>()[k] != 0) {
       cell.plan = &batch_.plans[k];
-      cell.captions[2] = describe_window(*cell.plan);
-      cell.captions[3] = describe_changes(*cell.plan);
+      add_lines(cell, describe_window(*cell.plan), 2);
+      if (incident == nullptr) {
+        add_lines(cell, describe_changes(*cell.plan), 2);
+        if (options_.pipeline) add_lines(cell, describe_drawn(*cell.plan, *options_.pipeline), 4);
+      }
     }
-    if (const Incident* incident = incident_of(i)) {
+    if (incident != nullptr) {
       switch (incident->outcome) {
         case Outcome::substituted:
           cell.badge = "SUBSTITUTE";
           cell.badge_colour = substitute_ink;
-          explain(cell, fmt::format("for id {}: {}", incident->sample_id, incident->message));
+          add_lines(cell, fmt::format("for id {}: {}", incident->sample_id, incident->message), 3);
           break;
         case Outcome::warned:
           cell.badge = "WARNED";
           cell.badge_colour = substitute_ink;
-          explain(cell, incident->message);
+          add_lines(cell, incident->message, 3);
           break;
         default:
           cell.badge = "MASKED";
           cell.badge_colour = error_ink;
-          cell.captions[2] = incident->path;
-          explain(cell, incident->message);
+          cell.captions.push_back(incident->path);
+          add_lines(cell, incident->message, 3);
       }
     } else if (i >= batch_.num_rows() - batch_.num_wrapped) {
       cell.badge = "WRAPPED";

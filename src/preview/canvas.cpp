@@ -1,7 +1,9 @@
 #include "preview/canvas.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
@@ -25,10 +27,19 @@ cv::Rect as_cv(const Rect& rect) {
           static_cast<int>(rect.height)};
 }
 
-/// One '?' for every letter that the font lacks.
+/// Signs that numbers come with in ASCII's words, one '?' for every other letter that the font lacks.
 std::string to_ascii(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> signs = {
+      {{"×", "x"}, {"−", "-"}, {"±", "+-"}, {"°", " deg"}, {"·", "-"}}};
   std::string ascii;
-  for (const char c : text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto sign = std::ranges::find_if(signs, [&](const auto& s) { return text.substr(i).starts_with(s.first); });
+    if (sign != signs.end()) {
+      ascii += sign->second;
+      i += sign->first.size() - 1;
+      continue;
+    }
+    const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
     const bool continues_utf8 = (byte & 0xc0) == 0x80;
     if (!continues_utf8) ascii += byte >= 0x20 && byte < 0x7f ? c : '?';

@@ -243,7 +243,7 @@ std::string facts(const Variant& variant, std::size_t i, const Loader& loader) {
   text += fmt::format("A pixel shows {:.3f}×{:.3f} of the source’s<br>", std::abs(map.y_scale), std::abs(map.x_scale));
   text += fmt::format("source y = {:.4f} y + {:.3f}<br>source x = {:.4f} x + {:.3f}<ol>", map.y_scale, map.y_offset,
                       map.x_scale, map.x_offset);
-  for (const std::string& stage : describe_stages(plan, loader.pipeline())) text += "<li>" + escape(stage) + "</li>";
+  for (const std::string& stage : describe_stages(plan, loader.pipeline())) text += "<li>" + isolated(stage) + "</li>";
   return text + "</ol>";
 }
 
@@ -281,7 +281,11 @@ std::string variant_figure(const Variant& variant, std::size_t i, const Line& li
                           window.width);
   }
   figure += fmt::format("<span class=\"faint num\">{}", when);
-  if (has_pixels && !describe_changes(variant.plan).empty()) figure += ", " + escape(describe_changes(variant.plan));
+  if (has_pixels) {
+    for (const std::string& part : {describe_changes(variant.plan), describe_drawn(variant.plan, loader.pipeline())}) {
+      if (!part.empty()) figure += ", " + isolated(part);
+    }
+  }
   figure += "</span>";
   if (has_pixels && !variant.reason.empty()) {
     figure += fmt::format("<br><span class=\"badge\">{}</span> {}",

@@ -36,13 +36,21 @@ Size source_box(const PreviewOptions& options) {
   return {2 * options.cell + captions_height + gap, 2 * options.cell};
 }
 
+/// Captions stand beside the variant's tag.
+std::int64_t caption_inset(std::size_t number) { return tag_width(number) + 5; }
+
+struct Caption {
+  std::string text;
+  Colour colour = faint_ink;
+};
+
 /// A variant on the sheet: a picture, or a notice in its place.
 struct Tile {
   std::optional<Picture> picture;
   Notice notice;
   Size drawn;
   std::optional<Rect> window;  // on its own source
-  std::vector<std::string> captions;
+  std::vector<Caption> captions;
   Colour frame = paper;
 };
 
@@ -67,14 +75,15 @@ std::string title_of(Fate fate) {
   }
 }
 
-Tile make_tile(const Variant& variant, Size box) {
+/// Variant `number` of its line, counted from 1.
+Tile make_tile(const Variant& variant, std::size_t number, const Pipeline& pipeline, Size box) {
   Tile tile;
   const std::string when = variant.fate == Fate::absent ? fmt::format("epoch {}", variant.epoch)
                                                         : fmt::format("epoch {}  row {}", variant.epoch, variant.row);
   if (variant.pixels.empty()) {
     tile.notice = {title_of(variant.fate), variant.reason, variant.fate != Fate::absent};
     tile.drawn = {std::min(box.height, 7 * line_height), box.width};
-    if (box.width >= narrow) tile.captions = {when};
+    if (box.width >= narrow) tile.captions = {{when, ink}};
     return tile;
   }
   tile.picture = make_picture(variant.pixels, box);
@@ -82,22 +91,28 @@ Tile make_tile(const Variant& variant, Size box) {
   if (variant.fate == Fate::substituted) tile.frame = substitute_ink;
   if (variant.fate == Fate::shown) tile.window = variant.plan.window;
   if (box.width < narrow) return tile;
-  tile.captions = {describe_window(variant.plan), when, describe_changes(variant.plan)};
+  const auto add = [&](const std::string& text, Colour colour, std::size_t num_lines) {
+    for (std::string& line : wrap_text(text, text_height, box.width - caption_inset(number), num_lines)) {
+      tile.captions.push_back({std::move(line), colour});
+    }
+  };
+  add(describe_window(variant.plan), ink, 2);
+  add(when, faint_ink, 2);
+  add(describe_changes(variant.plan), faint_ink, 2);
+  add(describe_drawn(variant.plan, pipeline), faint_ink, 4);
   if (variant.fate == Fate::substituted) {
-    tile.captions.push_back(fmt::format("SUBSTITUTE: id {}", variant.id));
-    tile.captions.push_back(variant.name);
+    tile.captions.push_back({fmt::format("SUBSTITUTE: id {}", variant.id), substitute_ink});
+    tile.captions.push_back({variant.name, substitute_ink});
   }
   if (!variant.reason.empty()) {
     const std::string why = variant.fate == Fate::substituted ? "because" : "warned:";
-    for (std::string& text : wrap_text(fmt::format("{} {}", why, variant.reason), text_height, box.width - 40, 3)) {
-      tile.captions.push_back(std::move(text));
-    }
+    add(fmt::format("{} {}", why, variant.reason), substitute_ink, 3);
   }
   return tile;
 }
 
 /// Keeps of a line what the sheet shows.
-SheetLine make_line(const Line& line, const PreviewOptions& options) {
+SheetLine make_line(const Line& line, const Pipeline& pipeline, const PreviewOptions& options) {
   SheetLine result;
   result.name = line.name;
   result.details = {
@@ -112,7 +127,9 @@ SheetLine make_line(const Line& line, const PreviewOptions& options) {
     result.source = make_picture(line.source, box);
     result.drawn = result.source->drawn;
   }
-  for (const Variant& variant : line.variants) result.tiles.push_back(make_tile(variant, variant_box(options)));
+  for (const Variant& variant : line.variants) {
+    result.tiles.push_back(make_tile(variant, result.tiles.size() + 1, pipeline, variant_box(options)));
+  }
   return result;
 }
 
@@ -238,12 +255,10 @@ class Sheet {
       draw_notice(canvas_, tile.notice, area);
     }
     draw_tag(canvas_, index + 1, colour_of(index), below, x);
-    const std::int64_t text_x = x + tag_width(index + 1) + 5;
-    const std::int64_t width = options_.cell - (text_x - x);
+    const std::int64_t inset = caption_inset(index + 1);
     for (std::size_t i = 0; i < tile.captions.size(); ++i) {
-      const Colour colour = i == 0 ? ink : i < 3 ? faint_ink : substitute_ink;
-      draw_caption(canvas_, tile.captions[i], below + static_cast<std::int64_t>(i) * line_height, text_x, colour,
-                   width);
+      draw_caption(canvas_, tile.captions[i].text, below + static_cast<std::int64_t>(i) * line_height, x + inset,
+                   tile.captions[i].colour, options_.cell - inset);
     }
   }
 
@@ -299,7 +314,9 @@ Image contact_sheet(const Loader& loader, const PreviewOptions& options) {
   check_size(wanted.size(), options);
   Collector collector(loader, options, std::move(wanted), source_box(options));
   std::vector<SheetLine> lines;
-  for (std::size_t i = 0; i < collector.num_lines(); ++i) lines.push_back(make_line(collector.line(i), options));
+  for (std::size_t i = 0; i < collector.num_lines(); ++i) {
+    lines.push_back(make_line(collector.line(i), loader.pipeline(), options));
+  }
   return Sheet(loader, options, lines).take();
 }
 

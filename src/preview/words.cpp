@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -25,9 +27,22 @@ std::string describe(const Step& step) {
   return fmt::format("resample to {} ({})", to_string(resample.size), name(resample.interpolation));
 }
 
-std::string describe(const PlannedStage& planned, StageKind kind) {
-  if (kind == StageKind::pixel) return "pixels, by parameters drawn before";
-  if (kind == StageKind::opaque) return "opaque, draws as it goes";
+/// What a pixel stage says of its parameters; nothing if it has no words.
+std::optional<std::string> words_of(const Stage& stage, const PlannedStage& planned) {
+  try {
+    return stage.describe(planned.params.get());
+  } catch (const std::exception& error) {
+    return fmt::format("{} (describe failed: {})", stage.name(), error.what());
+  }
+}
+
+std::string describe(const PlannedStage& planned, const Stage& stage) {
+  if (stage.kind() == StageKind::opaque) return "opaque, draws as it goes";
+  if (stage.kind() == StageKind::pixel) {
+    const auto words = words_of(stage, planned);
+    if (!words) return "pixels, by parameters drawn before";
+    return words->empty() ? "nothing" : *words;
+  }
   std::string text;
   for (const Step& step : planned.geometry) text += (text.empty() ? "" : ", ") + describe(step);
   return text.empty() ? "nothing" : text;
@@ -79,13 +94,25 @@ std::string describe_changes(const Plan& plan) {
   return text;
 }
 
+std::string describe_drawn(const Plan& plan, const Pipeline& pipeline) {
+  if (!pipeline.made(plan)) return "";
+  std::string text;
+  for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+    const Stage& stage = pipeline.stages()[i];
+    if (stage.kind() == StageKind::window) continue;
+    const std::string part = words_of(stage, plan.stages[i]).value_or(stage.name());
+    if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
+  }
+  return text;
+}
+
 std::vector<std::string> describe_stages(const Plan& plan, const Pipeline& pipeline) {
   std::vector<std::string> lines;
-  for (std::size_t i = 0; i < std::min(plan.stages.size(), pipeline.stages().size()); ++i) {
+  for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const Stage& stage = pipeline.stages()[i];
     const PlannedStage& planned = plan.stages[i];
     lines.push_back(fmt::format("{}  {} to {}: {}", stage.name(), to_string(planned.in), to_string(planned.out),
-                                describe(planned, stage.kind())));
+                                describe(planned, stage)));
   }
   return lines;
 }

@@ -45,8 +45,10 @@ std::optional<std::int64_t> product(std::span<const std::int64_t> dims) {
 bool within(std::int64_t value, std::int64_t least) { return value >= least && value <= max_dimension; }
 
 std::optional<Fault> check_window(const Window& window, bool as_pytorch, bool pooling) {
-  if (!within(window.kernel, 1)) return wrong_parameters(fmt::format("kernel_size is {}: at least 1 is needed", window.kernel));
-  if (!within(window.stride, 1)) return wrong_parameters(fmt::format("stride is {}: at least 1 is needed", window.stride));
+  if (!within(window.kernel, 1))
+    return wrong_parameters(fmt::format("kernel_size is {}: at least 1 is needed", window.kernel));
+  if (!within(window.stride, 1))
+    return wrong_parameters(fmt::format("stride is {}: at least 1 is needed", window.stride));
   if (!within(window.dilation, 1)) {
     return wrong_parameters(fmt::format("dilation is {}: at least 1 is needed", window.dilation));
   }
@@ -57,10 +59,10 @@ std::optional<Fault> check_window(const Window& window, bool as_pytorch, bool po
     return wrong_parameters(fmt::format("padding is {}, which is more than half of the kernel_size {}",
                                         std::max(window.before, window.after), window.kernel));
   }
-  if (window.transposed &&
-      !(within(window.output_padding, 0) &&
-        (!as_pytorch || window.output_padding < std::max(window.stride, window.dilation)))) {
-    return wrong_parameters(fmt::format("output_padding is {}: it must be less than stride or dilation", window.output_padding));
+  if (window.transposed && !(within(window.output_padding, 0) &&
+                             (!as_pytorch || window.output_padding < std::max(window.stride, window.dilation)))) {
+    return wrong_parameters(
+        fmt::format("output_padding is {}: it must be less than stride or dilation", window.output_padding));
   }
   return std::nullopt;
 }
@@ -71,8 +73,8 @@ std::optional<Fault> check_channels(std::int64_t in_channels, std::int64_t out_c
                                         out_channels, groups));
   }
   if (in_channels % groups != 0 || out_channels % groups != 0) {
-    return wrong_parameters(fmt::format("in_channels {} and out_channels {} must be divisible by groups {}", in_channels,
-                                        out_channels, groups));
+    return wrong_parameters(fmt::format("in_channels {} and out_channels {} must be divisible by groups {}",
+                                        in_channels, out_channels, groups));
   }
   return std::nullopt;
 }
@@ -148,7 +150,8 @@ Applied normalise(std::int64_t num_features, const Dims& in) {
 }
 
 Applied apply_to(const BatchNorm2d& layer, const Node& node, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4 && (node.as_pytorch || in.size() < 2)) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4 && (node.as_pytorch || in.size() < 2))
+    return wrong_rank("images {n, channels, height, width}", 4, in);
   return normalise(layer.num_features, in);
 }
 
@@ -191,7 +194,8 @@ Applied apply_to(const Linear& layer, const Node&, const Dims& in, std::span<con
 Applied reshape(Dims out, const Dims& in) {
   const auto open = std::ranges::find(out, -1);
   if (std::ranges::any_of(out, [](std::int64_t dim) { return dim < -1; }) || std::ranges::count(out, -1) > 1) {
-    return failed(wrong_parameters(fmt::format("{} is no shape: one dimension may be -1, no other negative", describe(out))));
+    return failed(
+        wrong_parameters(fmt::format("{} is no shape: one dimension may be -1, no other negative", describe(out))));
   }
   const std::optional<std::int64_t> received = product(in);
   if (open != out.end()) *open = 1;
@@ -212,7 +216,8 @@ Applied apply_to(const ReshapeTo& layer, const Node&, const Dims& in, std::span<
   Dims out = *inputs[1].content;
   for (std::size_t axis = 0; axis < out.size() && !layer.allow_zero; ++axis) {
     if (out[axis] == 0 && axis >= in.size()) {
-      return failed(wrong_parameters(fmt::format("the shape {} copies a dimension that {} has not", describe(out), describe(in))));
+      return failed(wrong_parameters(
+          fmt::format("the shape {} copies a dimension that {} has not", describe(out), describe(in))));
     }
     if (out[axis] == 0) out[axis] = in[axis];
   }
@@ -235,7 +240,8 @@ Applied apply_to(const Upsample& layer, const Node&, const Dims& in, std::span<c
   for (std::size_t axis = 2; axis < 4; ++axis) {
     const double side = std::floor(static_cast<double>(in[axis]) * layer.scale_factor);
     if (!(side >= 1 && side <= static_cast<double>(max_dimension))) {
-      return failed(wrong_parameters(fmt::format("scale_factor {} makes no image of {}", layer.scale_factor, describe(in))));
+      return failed(
+          wrong_parameters(fmt::format("scale_factor {} makes no image of {}", layer.scale_factor, describe(in))));
     }
     out[axis] = static_cast<std::int64_t>(side);
   }
@@ -257,7 +263,7 @@ std::optional<Dims> compute(const std::string& kind, std::span<const Value> inpu
     const std::int64_t x = a[a.size() == 1 ? 0 : i];
     const std::int64_t y = b[b.size() == 1 ? 0 : i];
     std::int64_t value = 0;
-    if (kind == "Add" ? __builtin_add_overflow(x, y, &value)
+    if (kind == "Add"   ? __builtin_add_overflow(x, y, &value)
         : kind == "Sub" ? __builtin_sub_overflow(x, y, &value)
         : kind == "Mul" ? __builtin_mul_overflow(x, y, &value)
                         : kind != "Div" || y <= 0 || x < 0) {
@@ -323,7 +329,8 @@ Applied apply_to(const Transpose& layer, const Node&, const Dims& in, std::span<
   Dims out;
   for (std::size_t axis = 0; axis < layer.order.size(); ++axis) {
     if (layer.order.size() != in.size() || sorted[axis] != static_cast<std::int64_t>(axis)) {
-      return failed(wrong_parameters(fmt::format("the order {} is none of the dimensions of {}", describe(layer.order), describe(in))));
+      return failed(wrong_parameters(
+          fmt::format("the order {} is none of the dimensions of {}", describe(layer.order), describe(in))));
     }
     out.push_back(in[static_cast<std::size_t>(layer.order[axis])]);
   }
@@ -355,16 +362,17 @@ Slid slide(const Window& window, std::int64_t in) {
   const bool same = window.rule == Rule::same_upper || window.rule == Rule::same_lower;
   const std::int64_t padding = window.rule == Rule::sides ? window.before + window.after : 0;
   if (window.transposed) {
-    const std::int64_t out = same ? in * window.stride
-                                  : (in - 1) * window.stride - padding + window.dilation * (window.kernel - 1) +
-                                        window.output_padding + 1;
+    const std::int64_t out =
+        same ? in * window.stride
+             : (in - 1) * window.stride - padding + window.dilation * (window.kernel - 1) + window.output_padding + 1;
     return {std::max<std::int64_t>(out, 0), 0};
   }
   if (same) return {(in + window.stride - 1) / window.stride, 0};
   const std::int64_t steps = in + padding - window.extent();
   const std::int64_t before = window.rule == Rule::sides ? window.before : 0;
   if (window.ceil) {
-    // A window may hang over the end by less than a stride, also the first, but not start in the padding after the image.
+    // A window may hang over the end by less than a stride, also the first, but not start in the padding after the
+    // image.
     if (steps + window.stride - 1 < 0) return {0, 0};
     const std::int64_t out = (steps + window.stride - 1) / window.stride + 1;
     return {steps % window.stride == 0 || (out - 1) * window.stride < in + before ? out : out - 1, 0};
@@ -384,7 +392,8 @@ std::optional<Window> window_of(const Node& node, int axis) {
     return window;
   }
   if (const auto* pool = std::get_if<MaxPool2d>(&node.op)) {
-    Window window = make_window(pool->kernel_size, pool->stride.value_or(pool->kernel_size), pool->dilation, pool->padding, axis);
+    Window window =
+        make_window(pool->kernel_size, pool->stride.value_or(pool->kernel_size), pool->dilation, pool->padding, axis);
     window.ceil = pool->ceil_mode;
     return window;
   }

@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-constexpr std::int64_t largest_side = 1024;        // of images that are tried, or twice the batch's
+constexpr std::int64_t largest_side = 1024;         // of images that are tried, or twice the batch's
 constexpr std::int64_t most_foreign_calls = 20000;  // in a search: each costs tens of microseconds
 
 std::string axis_name(std::int64_t axis, std::size_t rank) {
@@ -86,18 +86,42 @@ class Diagnosis {
     briefly_ = briefly;
     ShapeDiagnosis result;
     switch (found.fault.kind) {
-      case Fault::Kind::model_batch: explain_model_batch(result); break;
-      case Fault::Kind::model_channels: explain_model_channels(result); break;
-      case Fault::Kind::model_size: explain_model_size(result); break;
-      case Fault::Kind::channels: explain_channels(result); break;
-      case Fault::Kind::window: explain_window(result); break;
-      case Fault::Kind::features: explain_features(result); break;
-      case Fault::Kind::elements: explain_elements(result); break;
-      case Fault::Kind::batch_mixed: explain_mixed(result); break;
-      case Fault::Kind::join: explain_join(result); break;
-      case Fault::Kind::rank: explain_rank(result); break;
-      case Fault::Kind::parameters: explain_parameters(result); break;
-      case Fault::Kind::foreign: explain_foreign(result); break;
+      case Fault::Kind::model_batch:
+        explain_model_batch(result);
+        break;
+      case Fault::Kind::model_channels:
+        explain_model_channels(result);
+        break;
+      case Fault::Kind::model_size:
+        explain_model_size(result);
+        break;
+      case Fault::Kind::channels:
+        explain_channels(result);
+        break;
+      case Fault::Kind::window:
+        explain_window(result);
+        break;
+      case Fault::Kind::features:
+        explain_features(result);
+        break;
+      case Fault::Kind::elements:
+        explain_elements(result);
+        break;
+      case Fault::Kind::batch_mixed:
+        explain_mixed(result);
+        break;
+      case Fault::Kind::join:
+        explain_join(result);
+        break;
+      case Fault::Kind::rank:
+        explain_rank(result);
+        break;
+      case Fault::Kind::parameters:
+        explain_parameters(result);
+        break;
+      case Fault::Kind::foreign:
+        explain_foreign(result);
+        break;
     }
     if (!network_.assumed.empty() && found.node < network_.nodes.size() && !briefly) add_assumption(result);
     return result;
@@ -134,7 +158,8 @@ class Diagnosis {
   std::string summary(const Network& network, const Dims& batch, const Walk& walked, const Walk::Found& found) const {
     Diagnosis other(network, batch, {.layout = {}, .full_rows = facts_.full_rows}, walked);
     const ShapeDiagnosis brief = other.explain(found, true);
-    const std::string where = found.node < network.nodes.size() ? other.call(found.node) : std::string("the model's input");
+    const std::string where =
+        found.node < network.nodes.size() ? other.call(found.node) : std::string("the model's input");
     return brief.dimension.empty() ? fmt::format("{}: {}", where, brief.explanation)
                                    : fmt::format("{}: {}: expected {}, received {}", where, brief.dimension,
                                                  brief.expected, brief.received);
@@ -143,7 +168,8 @@ class Diagnosis {
   const Node& node() const { return network_.nodes[found_->node]; }
   /// "layer 3 Conv2d(...)", as the table counts.
   std::string call(std::size_t index) const {
-    return rows_[index] == 0 ? network_.nodes[index].label : fmt::format("layer {} {}", rows_[index], network_.nodes[index].label);
+    return rows_[index] == 0 ? network_.nodes[index].label
+                             : fmt::format("layer {} {}", rows_[index], network_.nodes[index].label);
   }
   const Fault& fault() const { return found_->fault; }
   const std::optional<Dims>& in(const Node& of, std::size_t input = 0) const {
@@ -190,7 +216,8 @@ class Diagnosis {
   void explain_fixed_batch(ShapeDiagnosis& result, std::int64_t wanted) const {
     if (facts_.full_rows != 0) {
       result.explanation = fmt::format(
-          "the model has a batch size of {} built in, and the last batch of an epoch has only {} rows, because {} does not "
+          "the model has a batch size of {} built in, and the last batch of an epoch has only {} rows, because {} does "
+          "not "
           "divide the number of samples",
           wanted, batch_[0], facts_.full_rows);
       if (facts_.full_rows == wanted) {
@@ -209,23 +236,26 @@ class Diagnosis {
 
   void explain_layout(ShapeDiagnosis& result, bool wants_nchw) {
     result.cause = ShapeCause::layout;
-    result.explanation = fmt::format("the batch is {}, {{n, {}}}, and the model takes {}, {{n, {}}}",
-                                     wants_nchw ? "NHWC" : "NCHW",
-                                     wants_nchw ? "height, width, channels" : "channels, height, width",
-                                     wants_nchw ? "NCHW" : "NHWC",
-                                     wants_nchw ? "channels, height, width" : "height, width, channels");
-    result.remedies.push_back(fmt::format("--layout {0} (LoaderOptions::layout = Layout::{0})", wants_nchw ? "nchw" : "nhwc"));
+    result.explanation =
+        fmt::format("the batch is {}, {{n, {}}}, and the model takes {}, {{n, {}}}", wants_nchw ? "NHWC" : "NCHW",
+                    wants_nchw ? "height, width, channels" : "channels, height, width", wants_nchw ? "NCHW" : "NHWC",
+                    wants_nchw ? "channels, height, width" : "height, width, channels");
+    result.remedies.push_back(
+        fmt::format("--layout {0} (LoaderOptions::layout = Layout::{0})", wants_nchw ? "nchw" : "nhwc"));
     const Dims& b = batch_;
     mended_batch_ = wants_nchw ? Dims{b[0], b[3], b[1], b[2]} : Dims{b[0], b[2], b[3], b[1]};
   }
 
   /// True if the model's channels are found at the other end of the batch's shape.
   bool layout_is_other(std::int64_t channels, bool wants_nchw) const {
-    const std::optional<Layout> wrong = wants_nchw ? Layout::nhwc : Layout::nchw;
-    if (facts_.layout) return facts_.layout == wrong;
     const std::size_t here = wants_nchw ? 1 : 3;
+    if (facts_.layout == (wants_nchw ? Layout::nhwc : Layout::nchw)) return true;
+    if (facts_.layout && could_be_channels(batch_[here])) return false;
     return batch_[4 - here] == channels && batch_[here] != channels;
   }
+
+  /// As loaders have them.
+  static bool could_be_channels(std::int64_t count) { return count == 1 || count == 3; }
 
   void explain_model_channels(ShapeDiagnosis& result) {
     const bool wants_nchw = network_.input.layout != Layout::nhwc;
@@ -238,12 +268,15 @@ class Diagnosis {
     const std::int64_t expected = fault().expected;
     const std::int64_t received = fault().received;
     const auto called = [](std::int64_t channels) {
-      return channels == 1 ? "grey images (1 channel)" : channels == 3 ? "colour images (3 channels)"
-                                                       : fmt::format("images of {} channels", channels);
+      return channels == 1   ? "grey images (1 channel)"
+             : channels == 3 ? "colour images (3 channels)"
+                             : fmt::format("images of {} channels", channels);
     };
     result.explanation = fmt::format("the model takes {}, and the batch holds {}", called(expected), called(received));
-    if (expected == 3) result.remedies.push_back("--color rgb (DecodeOptions::color = Color::rgb): grey is repeated");
-    if (expected == 1) result.remedies.push_back("--color grey (DecodeOptions::color = Color::grey)");
+    const bool loaders = could_be_channels(received);
+    if (loaders && expected == 3)
+      result.remedies.push_back("--color rgb (DecodeOptions::color = Color::rgb): grey is repeated");
+    if (loaders && expected == 1) result.remedies.push_back("--color grey (DecodeOptions::color = Color::grey)");
     if (found_->node < network_.nodes.size()) result.remedies.push_back(with_channels(found_->node, received));
     mended_batch_ = batch_;
     (*mended_batch_)[axis] = expected;
@@ -253,7 +286,8 @@ class Diagnosis {
     const bool along_height = fault().axis == static_cast<std::int64_t>(axes_.height);
     set(result, ShapeCause::input_size, along_height ? "height" : "width");
     const bool wants_nchw = network_.input.layout != Layout::nhwc;
-    if (facts_.layout && facts_.layout != (wants_nchw ? Layout::nchw : Layout::nhwc)) return explain_layout(result, wants_nchw);
+    if (facts_.layout && facts_.layout != (wants_nchw ? Layout::nchw : Layout::nhwc))
+      return explain_layout(result, wants_nchw);
     const Size wanted = {network_.input.height.value_or(batch_[axes_.height]),
                          network_.input.width.value_or(batch_[axes_.width])};
     result.explanation =
@@ -301,10 +335,11 @@ class Diagnosis {
     result.expected = fmt::format("at least {}", fault().expected);
     const Window window = *window_of(node(), along_height ? 0 : 1);
     const std::int64_t reached = in()[static_cast<std::size_t>(fault().axis)];
-    result.explanation = fmt::format("the window of {} is {} {}, and {} reach it{}; {}", node().label, window.extent(),
-                                     along_height ? "rows high" : "columns wide", reached,
-                                     fault().received == reached ? "" : fmt::format(" ({} with padding)", fault().received),
-                                     path(along_height ? 2 : 3));
+    result.explanation =
+        fmt::format("the window of {} is {} {}, and {} reach it{}; {}", node().label, window.extent(),
+                    along_height ? "rows high" : "columns wide", reached,
+                    fault().received == reached ? "" : fmt::format(" ({} with padding)", fault().received),
+                    path(along_height ? 2 : 3));
     if (briefly_) return;
     find_sizes(result);
     if (result.sizes && near(*result.sizes)) result.cause = ShapeCause::arithmetic;
@@ -388,13 +423,15 @@ class Diagnosis {
           call(*rounding), slide(*window_of(pool, 0), rows).left_over, rows, way);
     } else if (result.sizes && near(*result.sizes)) {
       result.cause = ShapeCause::arithmetic;
-      const bool lacks = result.sizes->size.height > image_size().height || result.sizes->size.width > image_size().width;
+      const bool lacks =
+          result.sizes->size.height > image_size().height || result.sizes->size.width > image_size().width;
       result.explanation = fmt::format("with these kernels, strides and paddings the image {} {} pixel{}; {}{}",
                                        lacks ? "lacks" : "is too large by", distance(*result.sizes),
                                        distance(*result.sizes) == 1 ? "" : "s", way, unpadded(2));
     } else if (wanted % image[1] != 0 && !result.sizes) {
       result.explanation = fmt::format(
-          "{0} channels reach the flattening, so that in_features must be a multiple of {0} whatever the image size; {1}",
+          "{0} channels reach the flattening, so that in_features must be a multiple of {0} whatever the image size; "
+          "{1}",
           image[1], way);
     } else {
       result.explanation = fmt::format(
@@ -424,13 +461,14 @@ class Diagnosis {
     result.cause = ShapeCause::dimensions;
     result.dimension = "dimension 3 (in_features)";
     const std::int64_t flat = image[1] * image[2] * image[3];
-    result.explanation = fmt::format("{} receives images, {}, and looks at their last dimension, the width: a Flatten() is missing",
-                                     node().label, describe(image));
+    result.explanation =
+        fmt::format("{} receives images, {}, and looks at their last dimension, the width: a Flatten() is missing",
+                    node().label, describe(image));
     if (flat == fault().expected) {
       result.remedies.push_back("Flatten() before it");
     } else {
-      result.remedies.push_back(fmt::format("Flatten() before it, and in_features = {} = {} x {} x {}", flat, image[1],
-                                            image[2], image[3]));
+      result.remedies.push_back(
+          fmt::format("Flatten() before it, and in_features = {} = {} x {} x {}", flat, image[1], image[2], image[3]));
     }
   }
 
@@ -441,8 +479,7 @@ class Diagnosis {
     if (to.size() >= 2 && to[0] > 1 && to[0] != batch_[0] && from[0] == batch_[0]) {
       Dims mended = to;
       mended[0] = batch_[0];
-      const bool only_batch = std::ranges::count(mended, -1) == 1 ||
-                              elements(mended) == elements(from);
+      const bool only_batch = std::ranges::count(mended, -1) == 1 || elements(mended) == elements(from);
       if (only_batch && (std::ranges::count(mended, -1) == 1 || elements(mended) > 0)) {
         result.cause = ShapeCause::batch_size;
         result.dimension = axis_name(0, from.size());
@@ -460,9 +497,10 @@ class Diagnosis {
       return;
     }
     result.cause = ShapeCause::dimensions;
-    result.explanation = fmt::format("{} has {} elements, and {} asks for {}", describe(from), fault().received, describe(to),
-                                     std::ranges::count(to, -1) == 0 ? std::to_string(fault().expected)
-                                                                     : fmt::format("a multiple of {}", fault().expected));
+    result.explanation =
+        fmt::format("{} has {} elements, and {} asks for {}", describe(from), fault().received, describe(to),
+                    std::ranges::count(to, -1) == 0 ? std::to_string(fault().expected)
+                                                    : fmt::format("a multiple of {}", fault().expected));
     if (!briefly_) find_sizes(result);
   }
 
@@ -490,7 +528,8 @@ class Diagnosis {
     const Dims to = *walked_.values[node().outputs[0]].dims;
     if (std::holds_alternative<Flatten>(node().op) || to.size() < 2) {
       result.cause = ShapeCause::dimensions;
-      result.explanation = fmt::format("{} merges the rows of the batch: {} becomes {}", node().label, describe(from), describe(to));
+      result.explanation =
+          fmt::format("{} merges the rows of the batch: {} becomes {}", node().label, describe(from), describe(to));
       result.remedies.push_back("Flatten(), which keeps dimension 0");
       return;
     }
@@ -504,9 +543,10 @@ class Diagnosis {
       return;
     }
     if (is_image(from)) explain_flattened(result, from, to[1]);
-    result.explanation = fmt::format("{} cuts the rows of the batch up: {} samples become {} rows, and the labels no longer "
-                                     "match (which only the loss would notice). {}",
-                                     node().label, from[0], to[0], result.explanation);
+    result.explanation = fmt::format(
+        "{} cuts the rows of the batch up: {} samples become {} rows, and the labels no longer "
+        "match (which only the loss would notice). {}",
+        node().label, from[0], to[0], result.explanation);
     result.remedies.push_back("x.flatten(1) instead of x.view(-1, ...): it never changes the number of rows");
   }
 
@@ -531,7 +571,8 @@ class Diagnosis {
       const std::int64_t rows = (*in(pool))[2];
       const std::int64_t left_over = slide(*window, rows).left_over;
       if (left_over == 0) continue;
-      result.explanation += fmt::format("; {} rounds down: its windows leave {} of {} rows over", call(i), left_over, rows);
+      result.explanation +=
+          fmt::format("; {} rounds down: its windows leave {} of {} rows over", call(i), left_over, rows);
       break;
     }
     find_sizes(result);
@@ -578,8 +619,9 @@ class Diagnosis {
   bool near(const FittingSizes& sizes) const { return distance(sizes) <= 3; }
 
   static std::string end_in(Size size) {
-    return fmt::format("let the pipeline end in {0}: CenterCrop, RandomResizedCrop or Resize with size {{{1}, {2}}}, or LetterBox",
-                       to_string(size), size.height, size.width);
+    return fmt::format(
+        "let the pipeline end in {0}: CenterCrop, RandomResizedCrop or Resize with size {{{1}, {2}}}, or LetterBox",
+        to_string(size), size.height, size.width);
   }
 
   /// True if nothing is wrong with these images up to and including the failing layer, and, with `whole`, after it.
@@ -614,6 +656,7 @@ class Diagnosis {
           proposed = other;
           break;
         }
+        if (proposed == 227 && from <= 224) proposed = 224;  // 227 is the first AlexNet's alone
         return FittingSizes{at(proposed), at(from), at(to)};
       }
     }
@@ -627,8 +670,10 @@ class Diagnosis {
       if (now.height == now.width) {
         result.sizes = nearest([](std::int64_t side) { return Size{side, side}; }, now.height, whole);
       }
-      if (!result.sizes) result.sizes = nearest([&](std::int64_t side) { return Size{side, now.width}; }, now.height, whole);
-      if (!result.sizes) result.sizes = nearest([&](std::int64_t side) { return Size{now.height, side}; }, now.width, whole);
+      if (!result.sizes)
+        result.sizes = nearest([&](std::int64_t side) { return Size{side, now.width}; }, now.height, whole);
+      if (!result.sizes)
+        result.sizes = nearest([&](std::int64_t side) { return Size{now.height, side}; }, now.width, whole);
       if (!result.sizes && now.height != now.width) {
         result.sizes = nearest([](std::int64_t side) { return Size{side, side}; }, now.height, whole);
       }
@@ -636,17 +681,16 @@ class Diagnosis {
     }
     if (!result.sizes) return;
     const auto& [size, from, to] = *result.sizes;
-    const bool open_ended = std::max(to.height, to.width) >= std::max(largest_side, 2 * std::max(now.height, now.width));
-    const std::string range = from == to     ? ""
-                              : open_ended   ? fmt::format(" (all from {} on fit)", to_string(from))
-                                             : fmt::format(" ({} to {} fit)", to_string(from), to_string(to));
+    const bool open_ended =
+        std::max(to.height, to.width) >= std::max(largest_side, 2 * std::max(now.height, now.width));
+    const std::string range = from == to   ? ""
+                              : open_ended ? fmt::format(" (all from {} on fit)", to_string(from))
+                                           : fmt::format(" ({} to {} fit)", to_string(from), to_string(to));
     result.remedies.push_back(
         fmt::format("images of {}{} instead of {}: {}", to_string(size), range, to_string(now), end_in(size)));
   }
 
-  static void set_padding(Node& node, std::int64_t padding) {
-    std::get<Conv2d>(node.op).padding = padding;
-  }
+  static void set_padding(Node& node, std::int64_t padding) { std::get<Conv2d>(node.op).padding = padding; }
 
   /// A ceil_mode or a padding that alone makes the network fit. `rounding` is set to the pooling layer that rounds
   /// down, unless a convolution before it leaves rows over as well.
@@ -736,14 +780,16 @@ class Diagnosis {
   }
 
   void add_assumption(ShapeDiagnosis& result) const {
-    result.explanation += fmt::format(
-        ". The print of {} does not show its forward(): layers were taken in the printed order",
-        fmt::join(network_.assumed, ", "));
-    if (result.cause == ShapeCause::flatten || result.cause == ShapeCause::arithmetic || result.cause == ShapeCause::rounding) {
+    result.explanation +=
+        fmt::format(". The print of {} does not show its forward(): layers were taken in the printed order",
+                    fmt::join(network_.assumed, ", "));
+    if (result.cause == ShapeCause::flatten || result.cause == ShapeCause::arithmetic ||
+        result.cause == ShapeCause::rounding) {
       result.explanation += unseen_pooling(result);
     }
     result.remedies.push_back(
-        "write the layers out in the order of forward(), with what it calls as a function (F.max_pool2d is MaxPool2d), or "
+        "write the layers out in the order of forward(), with what it calls as a function (F.max_pool2d is MaxPool2d), "
+        "or "
         "export the model to ONNX and use --model, which shows it all");
   }
 
@@ -756,8 +802,9 @@ class Diagnosis {
       height /= 2;
       width /= 2;
       if (origin->image[1] * height * width != fault().expected) continue;
-      return fmt::format(". {} = {} x {} x {} is what {} more pooling{} by 2 in forward() would give: then the model fits",
-                         fault().expected, origin->image[1], height, width, times, times == 1 ? "" : "s");
+      return fmt::format(
+          ". {} = {} x {} x {} is what {} more pooling{} by 2 in forward() would give: then the model fits",
+          fault().expected, origin->image[1], height, width, times, times == 1 ? "" : "s");
     }
     return {};
   }
@@ -780,25 +827,35 @@ class Diagnosis {
 
 std::string_view name(ShapeCause cause) noexcept {
   switch (cause) {
-    case ShapeCause::batch_size: return "batch size";
-    case ShapeCause::channels: return "channels";
-    case ShapeCause::layout: return "layout";
-    case ShapeCause::input_size: return "input size";
-    case ShapeCause::arithmetic: return "convolution arithmetic";
-    case ShapeCause::rounding: return "pooling rounds down";
-    case ShapeCause::flatten: return "flatten follows the image size";
-    case ShapeCause::dimensions: return "dimensions";
-    case ShapeCause::join: return "branches";
-    case ShapeCause::parameters: return "parameters";
-    case ShapeCause::other: return "other";
+    case ShapeCause::batch_size:
+      return "batch size";
+    case ShapeCause::channels:
+      return "channels";
+    case ShapeCause::layout:
+      return "layout";
+    case ShapeCause::input_size:
+      return "input size";
+    case ShapeCause::arithmetic:
+      return "convolution arithmetic";
+    case ShapeCause::rounding:
+      return "pooling rounds down";
+    case ShapeCause::flatten:
+      return "flatten follows the image size";
+    case ShapeCause::dimensions:
+      return "dimensions";
+    case ShapeCause::join:
+      return "branches";
+    case ShapeCause::parameters:
+      return "parameters";
+    case ShapeCause::other:
+      return "other";
   }
   return "other";
 }
 
 Trace trace(const Network& network, const Dims& batch, const BatchFacts& facts) {
   const Walk walked = walk(network, batch);
-  const std::optional<Walk::Found> first =
-      walked.faults.empty() ? std::nullopt : std::optional(walked.faults.front());
+  const std::optional<Walk::Found> first = walked.faults.empty() ? std::nullopt : std::optional(walked.faults.front());
   Trace result;
   result.rows.push_back({network.input_name, {}, batch});
   const bool input_fails = first && first->node == network.nodes.size();
@@ -821,6 +878,13 @@ Trace trace(const Network& network, const Dims& batch, const BatchFacts& facts) 
   return result;
 }
 
+const TraceRow* Trace::first_unknown() const noexcept {
+  const std::size_t known = diagnosis ? diagnosis->row : rows.size();
+  const auto end = rows.begin() + static_cast<std::ptrdiff_t>(known);
+  const auto found = std::find_if(rows.begin(), end, [](const TraceRow& row) { return row.out.empty(); });
+  return found == end ? nullptr : &*found;
+}
+
 std::string Trace::to_string() const {
   const auto shape = [](const Dims& dims) { return dims.empty() ? std::string("?") : describe(dims); };
   std::size_t layer_width = 5, in_width = 2;
@@ -832,9 +896,15 @@ std::string Trace::to_string() const {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const bool fails = diagnosis && diagnosis->row == i;
     const std::string in = i == 0 ? "" : shape(rows[i].in);
-    const std::string out = i == 0 ? shape(rows[i].out) + (fails ? "  does not fit" : "") : fails ? "does not fit" : shape(rows[i].out);
+    const std::string out = i == 0  ? shape(rows[i].out) + (fails ? "  does not fit" : "")
+                            : fails ? "does not fit"
+                                    : shape(rows[i].out);
     text += fmt::format("{:>3}  {:<{}}  {:<{}}  {}\n", i == 0 ? "" : std::to_string(i), rows[i].layer, layer_width, in,
                         in_width, out);
+  }
+  if (const TraceRow* unknown = first_unknown()) {
+    text += fmt::format("\nnot known, so not held against anything: what {} gives, and what follows from that alone\n",
+                        unknown->layer);
   }
   if (!diagnosis) return text;
   const ShapeDiagnosis& why = *diagnosis;
@@ -844,7 +914,8 @@ std::string Trace::to_string() const {
     text += fmt::format("  {}: expected {}, received {}\n", why.dimension, why.expected, why.received);
   }
   text += fmt::format("  cause: {}: {}\n", name(why.cause), why.explanation);
-  if (!why.remedies.empty()) text += why.remedies.size() == 1 ? "  what would fit:\n" : "  what would fit, each alone:\n";
+  if (!why.remedies.empty())
+    text += why.remedies.size() == 1 ? "  what would fit:\n" : "  what would fit, each alone:\n";
   for (const std::string& remedy : why.remedies) text += fmt::format("    - {}\n", remedy);
   if (!why.next.empty()) text += fmt::format("  once that is mended, next: {}\n", why.next);
   return text;

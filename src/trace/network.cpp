@@ -29,7 +29,8 @@ class Arguments {
     if (padding.top == padding.bottom && padding.left == padding.right) {
       return add(fmt::format("padding={}", describe(PerAxis(padding.top, padding.left))));
     }
-    add(fmt::format("padding top {} bottom {} left {} right {}", padding.top, padding.bottom, padding.left, padding.right));
+    add(fmt::format("padding top {} bottom {} left {} right {}", padding.top, padding.bottom, padding.left,
+                    padding.right));
   }
   void add(const std::string& argument) { text_ += (text_.empty() ? "" : ", ") + argument; }
   const std::string& text() const { return text_; }
@@ -94,10 +95,13 @@ std::string describe_layer(const Linear& layer) {
 std::string describe_layer(const Reshape& layer) { return fmt::format("Reshape({})", fmt::join(layer.shape, ", ")); }
 
 std::string describe_layer(const ZeroPad2d& layer) {
-  return fmt::format("ZeroPad2d(top {}, bottom {}, left {}, right {})", layer.top, layer.bottom, layer.left, layer.right);
+  return fmt::format("ZeroPad2d(top {}, bottom {}, left {}, right {})", layer.top, layer.bottom, layer.left,
+                     layer.right);
 }
 
-std::string describe_layer(const Upsample& layer) { return fmt::format("Upsample(scale_factor={})", layer.scale_factor); }
+std::string describe_layer(const Upsample& layer) {
+  return fmt::format("Upsample(scale_factor={})", layer.scale_factor);
+}
 std::string describe_layer(const Elementwise& layer) { return layer.kind; }
 std::string describe_layer(const Residual&) { return "Residual"; }
 
@@ -199,7 +203,9 @@ Network to_network(const LayerList& list) {
   append(network, list.assumed.empty() ? list.layers : with_flatten(list.layers, place), 0);
   // Nodes and layers differ in number where there are blocks, but not in order.
   if (place) {
-    std::ranges::find_if(network.nodes, [](const Node& node) { return node.label.starts_with("forward():"); })->assumed = true;
+    std::ranges::find_if(network.nodes, [](const Node& node) {
+      return node.label.starts_with("forward():");
+    })->assumed = true;
   }
   return network;
 }
@@ -234,9 +240,10 @@ Walk walk(const Network& network, const Dims& batch, bool only_first) {
 
 void expect_images(const Shape& shape) {
   if (shape.rank() == 4 && std::ranges::all_of(shape, [](std::int64_t dim) { return dim >= 1; })) return;
-  throw ConfigError("trace", fmt::format("expected the shape of a batch of images, {{n, channels, height, width}}, all at "
-                                         "least 1; received {}",
-                                         shape.to_string()));
+  throw ConfigError("trace",
+                    fmt::format("expected the shape of a batch of images, {{n, channels, height, width}}, all at "
+                                "least 1; received {}",
+                                shape.to_string()));
 }
 
 Trace trace_shapes(const std::vector<Layer>& layers, const Shape& shape) {

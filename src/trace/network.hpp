@@ -15,7 +15,8 @@ namespace muster {
 
 using Dims = std::vector<std::int64_t>;
 
-/// Something that flows between layers. Without dimensions nothing is known of it, and what depends on it goes unchecked.
+/// Something that flows between layers. Without dimensions nothing is known of it, and what depends on it goes
+/// unchecked.
 struct Value {
   std::optional<Dims> dims;
   std::optional<Dims> content;  // of short integer tensors: shapes, axes
@@ -24,18 +25,18 @@ struct Value {
 /// What does not fit, as the layer sees it; diagnose() says why.
 struct Fault {
   enum class Kind : std::uint8_t {
-    parameters,    // `message` says which
-    rank,          // expected and received are numbers of dimensions; `message` says what is taken
-    channels,      // along `axis`
-    window,        // the window (expected) is larger than the padded input (received), along `axis`
-    features,      // of a Linear
-    elements,      // a reshape to expected elements receives another number
-    join,          // along `axis`
-    batch_mixed,   // the first dimension is no longer the batch's
-    model_batch,   // what the model's own input fixes
+    parameters,   // `message` says which
+    rank,         // expected and received are numbers of dimensions; `message` says what is taken
+    channels,     // along `axis`
+    window,       // the window (expected) is larger than the padded input (received), along `axis`
+    features,     // of a Linear
+    elements,     // a reshape to expected elements receives another number
+    join,         // along `axis`
+    batch_mixed,  // the first dimension is no longer the batch's
+    model_batch,  // what the model's own input fixes
     model_channels,
-    model_size,    // along `axis`
-    foreign,       // `message` of the model's library
+    model_size,  // along `axis`
+    foreign,     // `message` of the model's library
   };
   Kind kind = Kind::foreign;
   std::int64_t axis = -1;
@@ -74,14 +75,15 @@ struct Foreign {
 };
 
 struct Node {
-  std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d, BatchNorm1d,
-               Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Broadcast, Concat, Transpose, ReshapeTo, Foreign>
+  std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d,
+               BatchNorm1d, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Broadcast, Concat, Transpose,
+               ReshapeTo, Foreign>
       op;
   std::string label;
   std::vector<std::size_t> inputs;  // indices of values
   std::vector<std::size_t> outputs;
-  bool assumed = false;      // a Flatten that print(model) does not show
-  bool as_pytorch = true;    // PyTorch's checks of parameters hold, which other libraries do not make
+  bool assumed = false;    // a Flatten that print(model) does not show
+  bool as_pytorch = true;  // PyTorch's checks of parameters hold, which other libraries do not make
 };
 
 /// Value 0 is the batch. Nodes come after what they read.

@@ -162,7 +162,8 @@ class Call {
 
   /// Of "(2, 3)", "[2, 3]" or "2".
   static std::vector<std::string_view> elements(std::string_view text) {
-    if (text.size() >= 2 && ((text.front() == '(' && text.back() == ')') || (text.front() == '[' && text.back() == ']'))) {
+    if (text.size() >= 2 &&
+        ((text.front() == '(' && text.back() == ')') || (text.front() == '[' && text.back() == ']'))) {
       text = text.substr(1, text.size() - 2);
     }
     return split(text);
@@ -236,7 +237,8 @@ Layer::Kind read_adaptive_pool(Call& call) {
     if (text == "None") return std::nullopt;
     return call.to_number(text, "output_size");
   };
-  if (sides.empty() || sides.size() > 2) fail(call.line(), "AdaptiveAvgPool2d: output_size is a number or (height, width)");
+  if (sides.empty() || sides.size() > 2)
+    fail(call.line(), "AdaptiveAvgPool2d: output_size is a number or (height, width)");
   return AdaptiveAvgPool2d{.height = side(0), .width = side(1)};
 }
 
@@ -268,7 +270,8 @@ Layer::Kind read_reshape(Call& call) {
     while (!text.empty() && (text.back() == ')' || text.back() == ']')) text.remove_suffix(1);
     for (const std::string_view part : split(text)) reshape.shape.push_back(call.to_number(part, "shape"));
   }
-  if (reshape.shape.empty()) fail(call.line(), fmt::format("{} needs a shape, such as {}(-1, 400)", call.name(), call.name()));
+  if (reshape.shape.empty())
+    fail(call.line(), fmt::format("{} needs a shape, such as {}(-1, 400)", call.name(), call.name()));
   return reshape;
 }
 
@@ -319,21 +322,54 @@ const std::map<std::string, Reader, std::less<>>& readers() {
 }
 
 bool is_elementwise(std::string_view name) {
-  static const std::set<std::string, std::less<>> names = {
-      "ReLU",       "ReLU6",       "LeakyReLU", "PReLU",       "RReLU",      "ELU",          "SELU",
-      "CELU",       "GELU",        "SiLU",      "Mish",        "Hardswish",  "Hardsigmoid",  "Hardtanh",
-      "Hardshrink", "Softshrink",  "Sigmoid",   "LogSigmoid",  "Tanh",       "Tanhshrink",   "Softplus",
-      "Softsign",   "Threshold",   "Softmax",   "LogSoftmax",  "Softmax2d",  "Softmin",      "Dropout",
-      "Dropout1d",  "Dropout2d",   "Dropout3d", "AlphaDropout", "FeatureAlphaDropout",       "Identity",
-      "LocalResponseNorm", "InstanceNorm2d", "LayerNorm", "StochasticDepth", "DropPath",     "SqueezeExcitation",
-      "CrossEntropyLoss"};
+  static const std::set<std::string, std::less<>> names = {"ReLU",
+                                                           "ReLU6",
+                                                           "LeakyReLU",
+                                                           "PReLU",
+                                                           "RReLU",
+                                                           "ELU",
+                                                           "SELU",
+                                                           "CELU",
+                                                           "GELU",
+                                                           "SiLU",
+                                                           "Mish",
+                                                           "Hardswish",
+                                                           "Hardsigmoid",
+                                                           "Hardtanh",
+                                                           "Hardshrink",
+                                                           "Softshrink",
+                                                           "Sigmoid",
+                                                           "LogSigmoid",
+                                                           "Tanh",
+                                                           "Tanhshrink",
+                                                           "Softplus",
+                                                           "Softsign",
+                                                           "Threshold",
+                                                           "Softmax",
+                                                           "LogSoftmax",
+                                                           "Softmax2d",
+                                                           "Softmin",
+                                                           "Dropout",
+                                                           "Dropout1d",
+                                                           "Dropout2d",
+                                                           "Dropout3d",
+                                                           "AlphaDropout",
+                                                           "FeatureAlphaDropout",
+                                                           "Identity",
+                                                           "LocalResponseNorm",
+                                                           "InstanceNorm2d",
+                                                           "LayerNorm",
+                                                           "StochasticDepth",
+                                                           "DropPath",
+                                                           "SqueezeExcitation",
+                                                           "CrossEntropyLoss"};
   return names.contains(name);
 }
 
 /// Containers that run their layers one after the other.
 bool is_sequence(std::string_view name) {
-  constexpr std::array names = {"Sequential", "Conv2dNormActivation", "ConvNormActivation", "ConvBNReLU",
-                                "ConvBNActivation", "BasicConv2d", "InvertedResidual"};
+  constexpr std::array names = {"Sequential",       "Conv2dNormActivation", "ConvNormActivation", "ConvBNReLU",
+                                "ConvBNActivation", "BasicConv2d",          "InvertedResidual"};
   return std::ranges::find(names, name) != names.end();
 }
 
@@ -352,8 +388,9 @@ class Parser {
     result.layers = read_items("", 0, nullptr);
     if (at_ < text_.size()) fail(line_, "a ')' without its '('");
     if (result.layers.empty()) {
-      throw ConfigError("layers", "expected layers, such as Conv2d(3, 16, 5) MaxPool2d(2) Flatten() Linear(44944, 10) or "
-                                  "a print(model), received nothing");
+      throw ConfigError("layers",
+                        "expected layers, such as Conv2d(3, 16, 5) MaxPool2d(2) Flatten() Linear(44944, 10) or "
+                        "a print(model), received nothing");
     }
     result.assumed = std::move(assumed_);
     return result;
@@ -393,7 +430,8 @@ class Parser {
     const std::size_t close = text_.find(')', at_);
     if (close == std::string_view::npos || close + 1 >= text_.size() || text_[close + 1] != ':') return {};
     const std::string key(trim(text_.substr(at_ + 1, close - at_ - 1)));
-    if (key.empty() || key.size() > 100 || !std::ranges::all_of(key, [](char c) { return is_word(c) || c == '-'; })) return {};
+    if (key.empty() || key.size() > 100 || !std::ranges::all_of(key, [](char c) { return is_word(c) || c == '-'; }))
+      return {};
     at_ = close + 2;
     skip_space();
     return key;
@@ -467,7 +505,8 @@ class Parser {
       skip_blanks();
       const std::string full = path.empty() || key.empty() ? (key.empty() ? path : key) : path + "." + key;
       std::vector<Layer> read = read_item(last_part(name), full, line, depth);
-      if (layers.size() + read.size() * static_cast<std::size_t>(times) > most_layers) fail(line, "there are too many layers");
+      if (layers.size() + read.size() * static_cast<std::size_t>(times) > most_layers)
+        fail(line, "there are too many layers");
       if (children != nullptr && (key == "downsample" || key == "shortcut")) {
         children->shortcut = std::move(read);
         children->has_shortcut = true;
@@ -493,8 +532,9 @@ class Parser {
     }
     if (!called || !is_container()) refuse(name, line);
     if (has_hidden_branches(name)) {
-      fail(line, fmt::format("the print of {} does not show how its branches join: export the model to ONNX and use --model",
-                             name));
+      fail(line,
+           fmt::format("the print of {} does not show how its branches join: export the model to ONNX and use --model",
+                       name));
     }
     Children children;
     std::vector<Layer> layers = read_items(path, depth + 1, is_sequence(name) ? nullptr : &children);
@@ -514,7 +554,8 @@ class Parser {
     if (text_[i] == '(') return text_.find("):", i) != std::string_view::npos;
     std::size_t end = i;
     while (end < text_.size() && (is_word(text_[end]) || text_[end] == '.')) ++end;
-    return end > i && std::isalpha(static_cast<unsigned char>(text_[i])) != 0 && end < text_.size() && text_[end] == '(';
+    return end > i && std::isalpha(static_cast<unsigned char>(text_[i])) != 0 && end < text_.size() &&
+           text_[end] == '(';
   }
 
   [[noreturn]] static void refuse(const std::string& name, int line) {
@@ -523,9 +564,10 @@ class Parser {
     }
     std::string known;
     for (const auto& [layer, reader] : readers()) known += known.empty() ? layer : ", " + layer;
-    fail(line, fmt::format("does not know the shapes of {}; known are {}, and activations and dropout. For any other model: "
-                           "export it to ONNX and use --model",
-                           name, known));
+    fail(line,
+         fmt::format("does not know the shapes of {}; known are {}, and activations and dropout. For any other model: "
+                     "export it to ONNX and use --model",
+                     name, known));
   }
 
   std::string_view text_;

@@ -1,4 +1,4 @@
-# The code in the documents compiles: as a user's would, with all warnings.
+# The code in the documents compiles: as a user's would, with all warnings. What follows `target` is linked to.
 function(muster_compile_document document kind target)
   string(MAKE_C_IDENTIFIER "${document}_${kind}" name)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/docs/${name}.cpp)
@@ -9,7 +9,7 @@ function(muster_compile_document document kind target)
     DEPENDS ${PROJECT_SOURCE_DIR}/docs/${document}.md ${extract}
     VERBATIM)
   add_library(${target} OBJECT ${source})
-  target_link_libraries(${target} PRIVATE muster::muster muster_build_flags)
+  target_link_libraries(${target} PRIVATE muster::muster muster_build_flags ${ARGN})
   # What only shows how it is used is not used.
   target_compile_options(${target} PRIVATE -Wno-unused-function -Wno-unused-member-function)
 endfunction()
@@ -17,6 +17,9 @@ endfunction()
 muster_compile_document(cookbook "cpp" muster_cookbook)
 
 if(MUSTER_FULL_TESTS)
+  muster_compile_document(cookbook "cpp torch" muster_cookbook_torch muster_torch)
+  muster_compile_document(cookbook "cpp opencv" muster_cookbook_opencv muster_opencv_dnn)
+
   find_program(MUSTER_DOXYGEN doxygen)
   if(NOT MUSTER_DOXYGEN)
     message(FATAL_ERROR "The full tests need doxygen: scripts/setup.sh --full")

@@ -111,6 +111,7 @@ class Maker {
     return *this;
   }
 
+  onnx::ModelProto& model() { return model_; }
   onnx::GraphProto& graph() { return *model_.mutable_graph(); }
   std::string bytes() const { return model_.SerializeAsString(); }
 
@@ -186,7 +187,9 @@ TEST_CASE("onnx: the spec of an input: numbers, open dimensions, type and layout
   CHECK(last.height == 224);
   CHECK(last.width == 200);
   CHECK(last.dtype == DType::uint8);
-  CHECK(OnnxModel(file.path).trace({.batch_size = 2, .channels = 3, .height = 224, .width = 200, .layout = Layout::nhwc}).fits());
+  CHECK(OnnxModel(file.path)
+            .trace({.batch_size = 2, .channels = 3, .height = 224, .width = 200, .layout = Layout::nhwc})
+            .fits());
   const Trace other = OnnxModel(file.path).trace({.batch_size = 2, .channels = 3, .height = 224, .width = 200});
   CHECK(other.diagnosis->cause == ShapeCause::layout);
 }
@@ -223,7 +226,8 @@ TEST_CASE("onnx: the walk shows the layers, not the arithmetic on shapes, and fi
 TEST_CASE("onnx: a batch size built into the model, against a full and a partial last batch") {
   const ModelFile file(lenet({32, 3, 32, 32}));
   const OnnxModel model(file.path);
-  BatchSpec spec{.batch_size = 64, .last_batch_size = 16, .channels = 3, .height = 32, .width = 32, .dtype = DType::float32};
+  BatchSpec spec{
+      .batch_size = 64, .last_batch_size = 16, .channels = 3, .height = 32, .width = 32, .dtype = DType::float32};
   const Trace full = model.trace(spec);
   REQUIRE(full.diagnosis);
   CHECK(full.diagnosis->cause == ShapeCause::batch_size);
@@ -320,8 +324,12 @@ TEST_CASE("onnx: of several inputs the one for images is found, or must be named
 }
 
 TEST_CASE("onnx: numbers that no model has are told, not computed with") {
-  for (const auto& [name, value] : std::vector<std::pair<std::string, std::int64_t>>{
-           {"strides", 0}, {"strides", -1}, {"pads", -5}, {"pads", INT64_MAX}, {"dilations", INT64_MAX}, {"kernel_shape", INT64_MIN}}) {
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::int64_t>>{{"strides", 0},
+                                                                                     {"strides", -1},
+                                                                                     {"pads", -5},
+                                                                                     {"pads", INT64_MAX},
+                                                                                     {"dilations", INT64_MAX},
+                                                                                     {"kernel_shape", INT64_MIN}}) {
     Maker maker;
     maker.input("x", {0, 3, 0, 0})
         .weight("w", {8, 3, 3, 3})
@@ -330,6 +338,117 @@ TEST_CASE("onnx: numbers that no model has are told, not computed with") {
     const ModelFile file(maker);
     CAPTURE(name);
     if (refusal(file.path).empty()) CHECK_FALSE(OnnxModel(file.path).trace(batch(2, 3, 32, 32)).fits());
+  }
+}
+
+TEST_CASE("onnx: a model of a newer ONNX is walked; what this one does not know gives unknown shapes") {
+  Maker newer = lenet();
+  newer.model().set_ir_version(12);
+  newer.model().mutable_opset_import(0)->set_version(30);
+  const ModelFile file(newer);
+  CHECK(OnnxModel(file.path).trace(batch(8, 3, 32, 32)).fits());
+  CHECK_FALSE(OnnxModel(file.path).trace(batch(8, 3, 33, 40)).fits());
+  CHECK(OnnxModel(file.path).trace(batch(8, 3, 32, 32)).first_unknown() == nullptr);
+
+  // An operator, and an operator's attribute, of later days.
+  Maker later;
+  later.input("x", {0, 3, 0, 0})
+      .weight("w", {4, 3, 3, 3})
+      .node("Conv", {"x", "w"}, "a")
+      .node("FlipTwice", {"a"}, "b")
+      .node("DepthToSpace", {"a"}, "c", {}, {{"blocksize", 2}, {"spin", 3}})
+      .node("Conv", {"x", "w"}, "y")
+      .output("y");
+  CHECK(says(refusal(ModelFile(later).path), "FlipTwice"));  // opset 13 has none
+  later.model().mutable_opset_import(0)->set_version(30);
+  const Trace trace = OnnxModel(ModelFile(later).path).trace(batch(2, 3, 8, 8));
+  CHECK(trace.fits());
+  REQUIRE(trace.rows.size() == 5);
+  CHECK(trace.rows[2].out.empty());
+  CHECK(trace.rows[3].out.empty());
+  CHECK(trace.rows[4].out == Dims{2, 4, 6, 6});
+  REQUIRE(trace.first_unknown() != nullptr);
+  CHECK(trace.first_unknown()->layer == "node_b FlipTwice");
+  CHECK(says(trace.to_string(), "not held against anything: what node_b FlipTwice gives"));
+}
+
+TEST_CASE("onnx: an operator of the user's own gives unknown shapes, and hides no fault") {
+  Maker maker;
+  maker.input("x", {0, 3, 0, 0}).weight("w", {4, 3, 3, 3}).node("Mine", {"x"}, "m").node("Conv", {"m", "w"}, "y");
+  maker.graph().mutable_node(0)->set_domain("com.mine");
+  maker.output("y");
+  onnx::OperatorSetIdProto& opset = *maker.model().add_opset_import();
+  opset.set_domain("com.mine");
+  opset.set_version(1);
+  const Trace open = OnnxModel(ModelFile(maker).path).trace(batch(2, 3, 8, 8));
+  CHECK(open.fits());
+  REQUIRE(open.first_unknown() != nullptr);
+  CHECK(open.first_unknown()->layer == "node_m Mine");
+  maker.weight("large", {4, 3, 9, 9}).node("Conv", {"x", "large"}, "z");
+  CHECK(OnnxModel(ModelFile(maker).path).trace(batch(2, 3, 9, 9)).fits());
+  const Trace wrong = OnnxModel(ModelFile(maker).path).trace(batch(2, 3, 8, 8));
+  REQUIRE(wrong.diagnosis);  // of what is known further on
+  CHECK(wrong.diagnosis->row == 3);
+  const Trace reached = OnnxModel(ModelFile(lenet()).path).trace(batch(2, 3, 33, 40));
+  CHECK_FALSE(reached.fits());
+  CHECK(reached.first_unknown() == nullptr);  // the layer that does not fit is none, either
+}
+
+TEST_CASE("onnx: initialisers that are listed as inputs, as files of old have them, are weights") {
+  Maker old = lenet();
+  old.model().set_ir_version(3);
+  for (const onnx::TensorProto& tensor : old.graph().initializer()) {
+    old.input(tensor.name(), Dims(tensor.dims().begin(), tensor.dims().end()), tensor.data_type());
+  }
+  const OnnxModel model(ModelFile(old).path);
+  CHECK(model.input_name() == "x");
+  CHECK(model.trace(batch(8, 3, 32, 32)).rows.back().out == Dims{8, 10});
+}
+
+TEST_CASE("onnx: a 'valid' chain that ends one pixel short, and every remedy that is named mends it") {
+  const auto chain = [](std::int64_t padding, std::int64_t ceil_mode) {
+    Maker maker;
+    maker.input("x", {0, 3, 0, 0})
+        .weight("w1", {8, 3, 3, 3})
+        .weight("w2", {8, 8, 3, 3})
+        .weight("w3", {10, 8, 10, 10})
+        .node("Conv", {"x", "w1"}, "a", {{"pads", Dims(4, padding)}})
+        .node("MaxPool", {"a"}, "p", {{"kernel_shape", {2, 2}}, {"strides", {2, 2}}}, {{"ceil_mode", ceil_mode}})
+        .node("Conv", {"p", "w2"}, "b")
+        .node("Conv", {"b", "w3"}, "y")
+        .output("y");
+    return OnnxModel(ModelFile(maker).path);
+  };
+  const OnnxModel model = chain(0, 0);
+  CHECK(model.trace(batch(2, 3, 26, 26)).rows.back().out == Dims{2, 10, 1, 1});
+  const Trace trace = model.trace(batch(2, 3, 25, 25));  // 25 -> 23 -> 11 -> 9, and a kernel of 10
+  REQUIRE(trace.diagnosis);
+  CAPTURE(trace.to_string());
+  CHECK(trace.diagnosis->row == 4);
+  CHECK(says(trace.diagnosis->expected, "10"));
+  CHECK(says(trace.diagnosis->received, "9"));
+  REQUIRE(trace.diagnosis->sizes);
+  const Size proposed = trace.diagnosis->sizes->size;
+  CHECK(trace.diagnosis->sizes->from == Size{26, 26});
+  CHECK(model.trace(batch(2, 3, 26, 26)).fits());
+  CHECK(model.trace(batch(2, 3, proposed.height, proposed.width)).fits());
+  std::string remedies;
+  for (const std::string& remedy : trace.diagnosis->remedies) remedies += remedy + '\n';
+  CHECK(says(remedies, "26x26"));
+  CHECK(says(remedies, "padding=1"));
+  CHECK(chain(1, 0).trace(batch(2, 3, 25, 25)).fits());
+  CHECK(says(remedies, "ceil_mode=True"));
+  CHECK(chain(0, 1).trace(batch(2, 3, 25, 25)).fits());
+}
+
+TEST_CASE("onnx: a file that ends anywhere is refused as cut short") {
+  const std::string whole = lenet().bytes();
+  const TempDir dir;
+  const fs::path path = dir.path() / "net.onnx";
+  for (std::size_t length = 0; length < whole.size(); length += length < 400 ? 1 : 97) {
+    test::write_file(path, whole.substr(0, length));
+    CAPTURE(length);
+    CHECK_FALSE(refusal(path).empty());
   }
 }
 
@@ -378,9 +497,10 @@ TEST_CASE("onnx: muster check walks the model for the full and the last batch") 
   test::write_file(pipeline, std::string(R"({"stages":[{"CenterCrop":{"size":[32,32]}},{"ToFloat":{}}]})"));
   test::write_file(open, std::string(R"({"stages":[{"Resize":{"size":32}},{"ToFloat":{}}]})"));
   const ModelFile fixed(lenet({32, 3, 32, 32}));
-  const auto check = [&](const fs::path& with, const std::string& batch_size, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> words = {"check",        images,     "--pipeline", with.string(), "--batch-size", batch_size,
-                                      "--model", fixed.path.string()};
+  const auto check = [&](const fs::path& with, const std::string& batch_size,
+                         const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {"check",        images,     "--pipeline", with.string(),
+                                      "--batch-size", batch_size, "--model",    fixed.path.string()};
     words.insert(words.end(), more.begin(), more.end());
     return test::run(words);
   };
