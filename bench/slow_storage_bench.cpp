@@ -2,8 +2,8 @@
 //
 //   slow_storage_bench [DIR]      (without DIR: made pictures)
 //
-// Runs of five epochs, of the unslowed loader and of the slowed ones, take turns; the table shows medians, the ratio within the run,
-// and the most bytes that were in flight against their limit.
+// Runs of five epochs, of the unslowed loader and of the slowed ones, take turns; the table shows medians, the ratio
+// within the run, and the most bytes that were in flight against their limit.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
