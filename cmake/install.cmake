@@ -30,6 +30,18 @@ if(MUSTER_HAS_ONNX)
   endif()
 endif()
 
+# For builds without CMake. Like CMake's package, that of a static muster brings its dependencies.
+set(muster_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH MUSTER_PC_PREFIX ${CMAKE_INSTALL_PREFIX}/${muster_pc_dir} ${CMAKE_INSTALL_PREFIX})
+if(BUILD_SHARED_LIBS)
+  set(MUSTER_PC_REQUIRES Requires.private)
+else()
+  set(MUSTER_PC_REQUIRES Requires)
+  set(MUSTER_PC_LIBS " -lopencv_imgproc -lopencv_core -lpthread -ldl")
+endif()
+configure_file(cmake/muster.pc.in ${PROJECT_BINARY_DIR}/muster.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/muster.pc DESTINATION ${muster_pc_dir})
+
 configure_package_config_file(cmake/musterConfig.cmake.in ${PROJECT_BINARY_DIR}/musterConfig.cmake
   INSTALL_DESTINATION ${muster_config_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/musterConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -4,20 +4,23 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: scripts/setup.sh [--full]
+Usage: scripts/setup.sh [--full] [--fuzz]
 
 Installs the missing Debian packages that muster needs, as root or through sudo.
 
   --full   also what the benchmarks, the comparison with torchvision and the tests for Arm, nginx, MPI, libtorch,
            ONNX and OpenCV's dnn need
+  --fuzz   also what scripts/fuzz.sh needs
   --help   this text
 END
 }
 
 full=false
+fuzz=false
 while (($# > 0)); do
   case $1 in
     --full) full=true ;;
+    --fuzz) fuzz=true ;;
     -h | --help) usage; exit 0 ;;
     *) printf 'setup.sh: unknown argument: %s\n' "$1" >&2; usage >&2; exit 2 ;;
   esac
@@ -34,6 +37,10 @@ if $full; then
   packages+=(libbenchmark-dev libopencv-imgcodecs-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision
     g++-aarch64-linux-gnu qemu-user nginx-light openssl doxygen libopenmpi-dev openmpi-bin
     libtorch-dev libopencv-dnn-dev libonnx-dev)
+fi
+
+if $fuzz; then
+  packages+=(clang libclang-rt-14-dev)
 fi
 
 if ! command -v apt-get >/dev/null; then

@@ -9,6 +9,11 @@
 
 namespace muster {
 
-inline constexpr std::string_view version = "0.1.0";
+#define MUSTER_VERSION_TEXT_OF(major, minor, patch) #major "." #minor "." #patch
+#define MUSTER_VERSION_TEXT(major, minor, patch) MUSTER_VERSION_TEXT_OF(major, minor, patch)
+inline constexpr std::string_view version =
+    MUSTER_VERSION_TEXT(MUSTER_VERSION_MAJOR, MUSTER_VERSION_MINOR, MUSTER_VERSION_PATCH);
+#undef MUSTER_VERSION_TEXT
+#undef MUSTER_VERSION_TEXT_OF
 
 }  // namespace muster

@@ -21,6 +21,21 @@ run(${CMAKE_COMMAND} -G Ninja -S ${CONSUMER} -B ${WORK_DIR}/build -DCMAKE_PREFIX
   -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DMUSTER_VERSION=${VERSION})
 run(${CMAKE_COMMAND} --build ${WORK_DIR}/build)
 run(${WORK_DIR}/build/consumer)
+
+# The same without CMake, in every language version and with every compiler that is here; our headers warn of nothing.
+find_program(pkg_config pkg-config REQUIRED)
+find_program(clang clang++)
+set(ENV{PKG_CONFIG_PATH} ${prefix}/lib/pkgconfig:${prefix}/${LIBDIR}/pkgconfig)
+execute_process(COMMAND ${pkg_config} --cflags --libs muster OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE
+  COMMAND_ERROR_IS_FATAL ANY)
+separate_arguments(flags UNIX_COMMAND "${flags}")
+foreach(compiler ${CXX_COMPILER} ${clang})
+  foreach(standard 20 23)
+    run(${compiler} -std=c++${standard} -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror ${CONSUMER}/main.cpp
+      -o ${WORK_DIR}/consumer ${flags} -Wl,-rpath,${prefix}/lib -Wl,-rpath,${prefix}/${LIBDIR})
+    run(${WORK_DIR}/consumer)
+  endforeach()
+endforeach()
 execute_process(COMMAND ${CMAKE_COMMAND} -G Ninja -S ${CONSUMER} -B ${WORK_DIR}/refused -DCMAKE_PREFIX_PATH=${prefix}
   -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DMUSTER_VERSION=0.9 RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
 if(status EQUAL 0)

@@ -4,6 +4,7 @@ set(package_options
   -D CXX_COMPILER=${CMAKE_CXX_COMPILER}
   -D CONSUMER=${CMAKE_CURRENT_LIST_DIR}/consumer
   -D VERSION=${PROJECT_VERSION}
+  -D LIBDIR=${CMAKE_INSTALL_LIBDIR}
   -P ${CMAKE_CURRENT_LIST_DIR}/check_package.cmake)
 
 add_test(NAME package COMMAND ${CMAKE_COMMAND}
