@@ -40,7 +40,7 @@ if $full; then
 fi
 
 if $fuzz; then
-  packages+=(clang libclang-rt-14-dev)
+  packages+=(clang libclang-rt-dev)
 fi
 
 if ! command -v apt-get >/dev/null; then
