@@ -77,6 +77,25 @@ TEST_CASE("budget: a share is of the rank's own rows, and rounds down") {
   CHECK_THROWS_AS(rows_of(beyond, 0), BudgetError);
 }
 
+TEST_CASE("budget: the incidents of the batch that exceeded it can be had, however many there were") {
+  std::set<std::uint64_t> bad;
+  for (std::uint64_t id = 0; id < 12'000; ++id) bad.insert(id);
+  LoaderOptions options{.batch_size = 1000, .on_error = OnError::mask, .error_budget = {.count = 11'000, .share = {}}};
+  Loader loader(source_with_bad(12'000, bad), random_pipeline(), options);
+  CHECK(loader.undelivered().empty());
+  CHECK_THROWS_AS(rows_of(loader, 0), BudgetError);
+  REQUIRE(loader.report().incidents.size() < 11'000);
+  const std::vector<Incident> incidents = loader.undelivered();
+  REQUIRE(incidents.size() == 1000);
+  CHECK(incidents.front().row == 11'000);
+
+  options = {.batch_size = 5};
+  Loader raising(source_with_bad(20, {7}), random_pipeline(), options);
+  CHECK_THROWS_AS(rows_of(raising, 0), SourceError);
+  REQUIRE(raising.undelivered().size() == 1);
+  CHECK(raising.undelivered().front().row == 7);
+}
+
 TEST_CASE("budget: a share of rows is as many as its decimal says") {
   LoaderOptions options{.batch_size = 10, .on_error = OnError::mask, .error_budget = {.count = {}, .share = 0.29}};
   REQUIRE(0.29 * 100 < 29);

@@ -15,7 +15,7 @@
 namespace muster::test {
 namespace {
 
-/// Every sample has `sample_bytes` bytes and says so before it reads; counts what is held at once.
+/// Says before it reads how long a sample is.
 class AnnouncingSource : public NoiseSource {
  public:
   using NoiseSource::NoiseSource;
@@ -215,39 +215,74 @@ TEST_CASE("loader: samples over the limit of bytes in flight pass alone: the lim
   }
 }
 
-TEST_CASE("loader: a source that does not announce its samples keeps to the limit once their length is known") {
-  class Equal : public NoiseSource {
-   public:
-    using NoiseSource::NoiseSource;
-    void read(std::uint64_t, Sample& sample, std::stop_token) const override { sample.bytes.assign(1000, 7); }
-    void read_async(std::uint64_t, Sample& sample, std::stop_token,
-                    std::function<void(std::exception_ptr)> done) const override {
-      sample.bytes.assign(1000, 7);
-      done(nullptr);
-    }
-  };
-  constexpr std::uint64_t limit = 2500;
-  ByteGate gate(limit);
-  const Equal source(9);
+/// Says nothing of how long its samples are.
+class SilentSource : public NoiseSource {
+ public:
+  SilentSource(std::uint64_t num_samples, std::size_t size) : NoiseSource(num_samples), size_(size) {}
+  void read(std::uint64_t, Sample& sample, std::stop_token) const override { sample.bytes.assign(size_, 7); }
+
+ private:
+  std::size_t size_;
+};
+
+TEST_CASE("loader: a read that does not know its length waits until one like those before it has room") {
+  ByteGate gate(2500);
+  const SilentSource source(9, 1000);
   ReadBuffer first(gate);
-  first.read(source, 0, {});
-  REQUIRE(gate.num_held() == 1000);
   std::optional<ReadBuffer> second(gate);
+  ReadBuffer third(gate);
+  first.read(source, 0, {});
   SUBCASE("with threads") { second->read(source, 1, {}); }
   SUBCASE("asynchronously") {
     second->read_async(source, 1, {}, [&](const std::exception_ptr& error) { second->settle(error); });
   }
   REQUIRE(gate.num_held() == 2000);
-  Counter ended;
-  ReadBuffer third(gate);
-  std::jthread reader([&] {
-    third.read(source, 2, {});
-    CHECK(gate.max_held() <= limit);
-    ended.add();
-  });
+  std::stop_source stopped;
+  stopped.request_stop();
+  third.read(source, 2, stopped.get_token());
+  CHECK(third.error != nullptr);  // it had to wait, and was told to stop
   second.reset();
-  CHECK(ended.wait_for_count(1));
+  third.read(source, 2, stopped.get_token());
+  CHECK(third.error == nullptr);  // it had not
   CHECK(gate.max_held() == 2000);
+}
+
+TEST_CASE("loader: one long sample does not keep short ones apart for long") {
+  ByteGate gate(2500);
+  ReadBuffer buffer(gate);
+  buffer.read(SilentSource(1, 100'000), 0, {});
+  for (int i = 0; i < 200; ++i) buffer.read(SilentSource(1, 10), 0, {});
+  ReadBuffer held(gate);
+  held.read(SilentSource(1, 10), 0, {});
+  std::stop_source stopped;
+  stopped.request_stop();
+  buffer.read(SilentSource(1, 10), 0, stopped.get_token());
+  CHECK(buffer.error == nullptr);
+}
+
+TEST_CASE("loader: a source whose reads wait for each other is never waited for at the gate") {
+  class OneAtATime : public NoiseSource {
+   public:
+    using NoiseSource::NoiseSource;
+    void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override {
+      const std::lock_guard lock(*mutex_);
+      NoiseSource::read(id, sample, stop);
+      if (id % 3 == 0) return;  // these do not know
+      const std::vector<std::uint8_t> bytes = std::move(sample.bytes);
+      sample.expect_bytes(bytes.size());
+      sample.bytes = bytes;
+    }
+
+   private:
+    std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
+  };
+  LoaderOptions options = shuffled();
+  const std::vector<RowCopy> expected = delivered(NoiseSource(60), options);
+  for (const std::int64_t limit : {1, 200, 1000}) {
+    options.num_io_threads = 6;
+    options.max_bytes_in_flight = limit;
+    CHECK(delivered(OneAtATime(60), options) == expected);
+  }
 }
 
 TEST_CASE("loader: a buffer does not keep the memory of a sample much longer than the last") {

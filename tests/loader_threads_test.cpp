@@ -11,6 +11,8 @@
 namespace muster::test {
 namespace {
 
+std::unique_ptr<Loader> at_exit;  // older than anything that a loader makes
+
 /// Lets nobody out until `num_threads` threads are in at once, and remembers the most there ever were.
 class Gathering {
  public:
@@ -243,6 +245,37 @@ TEST_CASE("loader: destroying a range asks a read in progress to stop, and waits
   CHECK(blocked->count() == 2);  // no further row was begun
   CHECK(left->count() == 2);
   CHECK(loader.report().incidents.empty());
+}
+
+TEST_CASE("loader: next() gives up soon after its stop is requested, also while reads are stuck") {
+  for (const int num_io_threads : {0, 2}) {
+    Counter stuck;
+    NoiseSource source(20);
+    source.before_read = [&](std::uint64_t id, const std::stop_token& stop) {
+      if (id < 4) return;
+      stuck.add();
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      std::condition_variable_any never;
+      never.wait(lock, stop, [] { return false; });
+      throw SourceError("read", "stopped");
+    };
+    Loader loader(source, random_pipeline(), {.batch_size = 4, .num_threads = 2, .num_io_threads = num_io_threads});
+    EpochRange range = loader.epoch(0);
+    std::stop_source stopper;
+    REQUIRE(range.next(stopper.get_token()));
+    const std::jthread asker([&] {
+      stuck.wait_for_count(1);
+      stopper.request_stop();
+    });
+    CHECK_FALSE(range.next(stopper.get_token()));
+    CHECK_FALSE(range.next());
+  }
+}
+
+TEST_CASE("loader: a global variable may hold one until the process ends") {
+  static_cast<void>(rows_of(*(at_exit = std::make_unique<Loader>(NoiseSource(9), random_pipeline())), 0));
+  CHECK(at_exit->num_batches() == 9);
 }
 
 TEST_CASE("loader: range and batch outlive the loader, and the source goes with the last of loader and range") {

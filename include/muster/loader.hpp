@@ -12,6 +12,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -62,8 +63,10 @@ struct LoaderOptions {
   /// prefetch + 1 batches are read ahead. A source that reads asynchronously needs none of these threads.
   int num_io_threads = 0;
   /// With io threads: encoded bytes that are read, or being read, and not yet decoded, are never more than this; a
-  /// longer sample is read when no other is held. Samples whose source does not announce their length, or reads
-  /// asynchronously, count as the longest so far: only one that is longer than all before it can exceed the limit.
+  /// longer sample is read when no other is held. That is so for samples whose length the source announces before it
+  /// reads (Sample::expect_bytes: all of muster's own, except HTTP answers without a length). Of others, and of
+  /// asynchronous reads, as many are begun as would fit if they were as long as the longest lately: the first ones, and
+  /// longer ones, can exceed the limit.
   std::int64_t max_bytes_in_flight = std::int64_t{256} << 20;
   /// Receives what every thread does when (ChromeTrace writes it for Perfetto); default: nobody.
   std::shared_ptr<SpanSink> spans = {};
@@ -106,8 +109,9 @@ class EpochRange {
   iterator begin();
   std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
 
-  /// The same without iterators: the next batch, or nothing after the last.
-  std::optional<Batch> next();
+  /// The same without iterators: the next batch, or nothing after the last. Nothing, too, if `stop` is requested before
+  /// the batch is there: the range has ended then, and reads in progress were told to stop.
+  std::optional<Batch> next(std::stop_token stop = {});
 
   std::uint64_t epoch() const noexcept;
   /// Of the whole epoch; a resumed range delivers the rest of them.
@@ -117,14 +121,14 @@ class EpochRange {
   friend class Loader;
   struct Impl;
   explicit EpochRange(std::unique_ptr<Impl> impl);
-  bool advance();
+  bool advance(const std::stop_token& stop = {});
 
   std::unique_ptr<Impl> impl_;
   Batch batch_;
 };
 
 /// Thread-safe: epochs may be iterated by several threads at once, each its own range. Batches and ranges may
-/// outlive the loader.
+/// outlive the loader. In a child of fork() there are no workers: make loaders after it.
 class Loader {
  public:
   /// Takes a source by value. Throws ConfigError for options that do not fit together or with the source.
@@ -171,6 +175,9 @@ class Loader {
 
   /// What was delivered so far by all epochs.
   Report report() const;
+  /// The incidents of the batch that was not delivered because an epoch stopped there with an error, lately; also when
+  /// the report has more than it keeps. Empty if none did.
+  std::vector<Incident> undelivered() const;
   /// Where the time went so far, and what bounds the run.
   LoaderStats stats() const;
   /// What was delivered of one epoch, by this loader. Kept for the last 64 epochs; an empty one for others.

@@ -35,7 +35,7 @@ struct Sample {
   /// Forgets the content but keeps the capacity of `bytes`, and the budget.
   void clear() noexcept;
   /// Says that `bytes` is about to grow to `num_bytes`, and waits until so many may be in flight; again if it turns out
-  /// to be another number. A source that cannot know leaves it out: its reads count as long as the longest so far.
+  /// to be another number. A source that cannot know leaves it out: its reads count as long as the longest lately.
   void expect_bytes(std::uint64_t num_bytes);
 };
 

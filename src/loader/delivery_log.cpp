@@ -11,9 +11,10 @@ void DeliveryLog::record(const Delivery& delivery) {
   position_ = delivery.after;
 }
 
-void DeliveryLog::record(const Incident& incident) {
+void DeliveryLog::record_stop(std::vector<Incident> incidents) {
   const std::lock_guard lock(mutex_);
-  add(incident);
+  for (const Incident& incident : incidents) add(incident);
+  undelivered_ = std::move(incidents);
 }
 
 void DeliveryLog::set_position(const Position& position) {
@@ -24,6 +25,11 @@ void DeliveryLog::set_position(const Position& position) {
 Report DeliveryLog::report() const {
   const std::lock_guard lock(mutex_);
   return report_;
+}
+
+std::vector<Incident> DeliveryLog::undelivered() const {
+  const std::lock_guard lock(mutex_);
+  return undelivered_;
 }
 
 Position DeliveryLog::position() const {

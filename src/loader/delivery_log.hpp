@@ -5,6 +5,7 @@
 #include <deque>
 #include <mutex>
 #include <span>
+#include <vector>
 
 #include "loader/row_loader.hpp"
 #include "muster/batch.hpp"
@@ -37,11 +38,14 @@ class DeliveryLog {
   DeliveryLog(std::uint64_t num_rows, std::uint64_t row_stride) : num_rows_(num_rows), row_stride_(row_stride) {}
 
   void record(const Delivery& delivery);
-  void record(const Incident& incident);
+  /// An epoch stops at a batch that is not delivered, because of these.
+  void record_stop(std::vector<Incident> incidents);
   /// The loop goes on from here.
   void set_position(const Position& position);
 
   Report report() const;
+  /// What the last epoch to stop stopped at.
+  std::vector<Incident> undelivered() const;
   Position position() const;
   Ledger ledger(std::uint64_t epoch) const;
 
@@ -57,6 +61,7 @@ class DeliveryLog {
   const std::uint64_t row_stride_;
   mutable std::mutex mutex_;
   Report report_;
+  std::vector<Incident> undelivered_;
   Position position_;
   std::deque<Ledger> ledgers_;  // the oldest first
 };

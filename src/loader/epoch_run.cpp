@@ -200,9 +200,15 @@ void RowQueue::fail_last(std::exception_ptr error) {
   last.num_rows = last.num_claimed;
 }
 
-std::unique_ptr<PendingBatch> RowQueue::pop() {
+std::unique_ptr<PendingBatch> RowQueue::pop(const std::stop_token& stop) {
+  const std::stop_callback wake(stop, [&] {
+    const std::lock_guard lock(mutex_);
+    progress_.notify_all();
+  });
   std::unique_lock lock(mutex_);
-  progress_.wait(lock, [&] { return batches_.front()->num_done == batches_.front()->num_rows; });
+  const auto is_done = [&] { return batches_.front()->num_done == batches_.front()->num_rows; };
+  progress_.wait(lock, [&] { return is_done() || stop.stop_requested(); });
+  if (!is_done()) return nullptr;
   auto batch = std::move(batches_.front());
   batches_.pop_front();
   if (num_claimed_ > 0) --num_claimed_;
@@ -311,12 +317,16 @@ void EpochRun::recycle(Batch& batch) noexcept {
   batch = Batch{};
 }
 
-bool EpochRun::take(Batch& batch) {
+bool EpochRun::take(Batch& batch, const std::stop_token& stop) {
   if (queue_->num_batches() == 0) return false;
   const Recorder::Clock::time_point asked = Recorder::Clock::now();
   if (delivered_at_) core_->recorder.add_consumption(*delivered_at_, asked, epoch_, next_index_ - 1);
   const std::size_t num_ready = queue_->num_ready();
-  std::unique_ptr<PendingBatch> pending = queue_->pop();
+  std::unique_ptr<PendingBatch> pending = queue_->pop(stop);
+  if (!pending) {
+    queue_->stop();
+    return false;
+  }
   delivered_at_ = Recorder::Clock::now();
   core_->recorder.add_wait(asked, *delivered_at_, epoch_, next_index_, num_ready);
   ++next_index_;
@@ -357,7 +367,7 @@ Position EpochRun::position_after(std::uint64_t index) const noexcept {
 }
 
 void EpochRun::exceed_budget(const Batch& batch) {
-  for (const Incident& incident : batch.incidents) core_->log.record(incident);
+  core_->log.record_stop(batch.incidents);
   throw BudgetError(
       "loader", fmt::format("epoch {}: expected at most {} failed rows, received {} by batch {}; mend or "
                             "exclude the samples, or raise LoaderOptions::error_budget. {}",
@@ -368,7 +378,7 @@ void EpochRun::raise(const std::exception_ptr& error, std::uint64_t row) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& known) {
-    core_->log.record(describe(known, Outcome::raised, epoch_, row));
+    core_->log.record_stop({describe(known, Outcome::raised, epoch_, row)});
     throw;
   }
 }

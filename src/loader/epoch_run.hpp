@@ -86,8 +86,8 @@ class RowQueue : public TokenTask, public ReadTask, public std::enable_shared_fr
   void submit_last();
   /// The last batch fails with `error`: rows of it that no worker has yet are given up.
   void fail_last(std::exception_ptr error);
-  /// Waits until the first batch is done, and removes it. There must be one.
-  std::unique_ptr<PendingBatch> pop();
+  /// Waits until the first batch is done, and removes it; null if `stop` is requested first. There must be one.
+  std::unique_ptr<PendingBatch> pop(const std::stop_token& stop);
   /// No row is claimed any more; waits for those in progress, then lets go of everything.
   void stop() noexcept;
 
@@ -135,9 +135,10 @@ class EpochRun {
   void fill(std::size_t num_in_flight);
   /// Destroys `batch`, keeping its vectors for the next one to be issued.
   void recycle(Batch& batch) noexcept;
-  /// Waits for the next batch, which fill() has issued; false if there is none. Throws what kept the batch from
-  /// being prepared, or what its first bad row threw, and has stopped then.
-  bool take(Batch& batch);
+  /// Waits for the next batch, which fill() has issued; false if there is none. Has stopped, with false, if `stop` is
+  /// requested first. Throws what kept the batch from being prepared, or what its first bad row threw, and has stopped
+  /// then.
+  bool take(Batch& batch, const std::stop_token& stop);
 
  private:
   void issue();

@@ -47,14 +47,30 @@ std::uint64_t ByteGate::max_held() const {
   return max_held_;
 }
 
-std::uint64_t ByteGate::num_expected() const {
-  const std::lock_guard lock(mutex_);
+std::uint64_t ByteGate::admit(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  const auto fits = [&] {
+    const std::uint64_t num_known = num_held_ + num_admitted_;
+    return num_known == 0 || (num_expected_ <= limit_ && num_known <= limit_ - num_expected_) || num_expected_ == 0;
+  };
+  if (!released_.wait(lock, stop, fits)) throw SourceError("read", "stopped");
+  num_admitted_ += num_expected_;
   return num_expected_;
 }
 
+void ByteGate::dismiss(std::uint64_t num_expected) {
+  if (num_expected == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+    num_admitted_ -= num_expected;
+  }
+  released_.notify_all();
+}
+
 void ByteGate::learn(std::uint64_t num_bytes) {
+  constexpr std::uint64_t memory = 16;  // reads after which a long one is mostly forgotten
   const std::lock_guard lock(mutex_);
-  num_expected_ = std::max(num_expected_, num_bytes);
+  num_expected_ = std::max(num_expected_ - num_expected_ / memory, num_bytes);
 }
 
 void ReadBuffer::read(const Source& source, std::uint64_t id, const std::stop_token& stop) noexcept {
@@ -78,26 +94,27 @@ void ReadBuffer::read_async(const Source& source, std::uint64_t id, const std::s
 void ReadBuffer::drop() noexcept {
   sample.clear();
   error = nullptr;
+  gate_.dismiss(std::exchange(num_expected_, 0));
   gate_.release(std::exchange(num_counted_, 0));
 }
 
 void ReadBuffer::reserve(std::uint64_t num_bytes) {
-  if (is_async_) return count(num_bytes);
+  gate_.dismiss(std::exchange(num_expected_, 0));
+  if (is_async_) {
+    gate_.learn(num_bytes);
+    return count(num_bytes);
+  }
   gate_.release(std::exchange(num_counted_, 0));  // never waits with bytes in hand
   gate_.acquire(num_bytes, stop_);
   num_counted_ = num_bytes;
   is_announced_ = true;
 }
 
-/// Waits for room for as much as a read of unknown length is expected to have.
 void ReadBuffer::prepare(const std::stop_token& stop) {
   drop();
   stop_ = stop;
   is_announced_ = false;
-  if (const std::uint64_t num_expected = gate_.num_expected(); num_expected > 0) {
-    gate_.acquire(num_expected, stop);
-    num_counted_ = num_expected;
-  }
+  num_expected_ = gate_.admit(stop);
   sample.budget = this;
 }
 
@@ -108,6 +125,7 @@ void ReadBuffer::settle(std::exception_ptr failure) noexcept {
   const std::uint64_t num_bytes = sample.bytes.size();
   if (!is_announced_) gate_.learn(num_bytes);
   count(num_bytes);
+  gate_.dismiss(std::exchange(num_expected_, 0));
   // Memory that a longer sample left behind counts nowhere.
   if (sample.bytes.capacity() > 2 * num_bytes + max_spare_capacity) sample.bytes.shrink_to_fit();
 }

@@ -31,8 +31,12 @@ class ByteGate {
   void add(std::uint64_t num_bytes);
   void release(std::uint64_t num_bytes);
 
-  /// For a read that cannot say beforehand how long it is: as long as the longest of its kind so far.
-  std::uint64_t num_expected() const;
+  /// For a read that does not know its length yet: waits for room for as much as the longest of its kind had lately,
+  /// and returns that. It holds back others that do not know, and never one that does: what a read waits for in its
+  /// source may be in the hands of one that waits here. Throws as acquire().
+  std::uint64_t admit(const std::stop_token& stop);
+  /// The length is known, or the read is over: what admit() returned.
+  void dismiss(std::uint64_t num_expected);
   /// Such a read had `num_bytes`.
   void learn(std::uint64_t num_bytes);
 
@@ -46,7 +50,8 @@ class ByteGate {
   std::condition_variable_any released_;
   std::uint64_t num_held_ = 0;
   std::uint64_t max_held_ = 0;
-  std::uint64_t num_expected_ = 0;
+  std::uint64_t num_admitted_ = 0;  // expected of reads that do not know their length
+  std::uint64_t num_expected_ = 0;  // of one
 };
 
 /// A sample on its way from storage to a worker. Its bytes count at the gate from before they are read until drop().
@@ -74,7 +79,8 @@ class ReadBuffer : private ByteBudget {
   void count(std::uint64_t num_bytes);
 
   ByteGate& gate_;
-  std::uint64_t num_counted_ = 0;  // at the gate
+  std::uint64_t num_counted_ = 0;   // at the gate
+  std::uint64_t num_expected_ = 0;  // there, while the length is not known
   std::stop_token stop_;
   bool is_async_ = false;
   bool is_announced_ = false;  // before the bytes were there, by a read that could wait

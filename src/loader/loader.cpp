@@ -15,11 +15,11 @@ struct EpochRange::Impl {
   std::size_t max_in_flight;
   bool ended = false;
 
-  /// `batch` becomes the next one; false after the last, and after an error.
-  bool advance(Batch& batch);
+  /// `batch` becomes the next one; false after the last, after an error, and when `stop` came first.
+  bool advance(Batch& batch, const std::stop_token& stop);
 };
 
-bool EpochRange::Impl::advance(Batch& batch) {
+bool EpochRange::Impl::advance(Batch& batch, const std::stop_token& stop) {
   run->recycle(batch);  // its memory is free before more is asked for
   if (ended) return false;
   ended = true;  // also when an error leaves from here
@@ -28,8 +28,8 @@ bool EpochRange::Impl::advance(Batch& batch) {
   if (read_ahead && run->issued_all()) {
     read_ahead->begin_after(run->epoch(), max_in_flight - run->num_in_flight());
   }
-  ended = !run->take(batch);
-  if (read_ahead && ended) read_ahead->finished(run->epoch());
+  ended = !run->take(batch, stop);
+  if (read_ahead && ended && !stop.stop_requested()) read_ahead->finished(run->epoch());
   return !ended;
 }
 
@@ -38,12 +38,12 @@ EpochRange::EpochRange(EpochRange&&) noexcept = default;
 EpochRange& EpochRange::operator=(EpochRange&&) noexcept = default;
 EpochRange::~EpochRange() = default;
 
-bool EpochRange::advance() { return impl_ && impl_->advance(batch_); }
+bool EpochRange::advance(const std::stop_token& stop) { return impl_ && impl_->advance(batch_, stop); }
 
 EpochRange::iterator EpochRange::begin() { return advance() ? iterator(this) : iterator(); }
 
-std::optional<Batch> EpochRange::next() {
-  if (!advance()) return std::nullopt;
+std::optional<Batch> EpochRange::next(std::stop_token stop) {
+  if (!advance(stop)) return std::nullopt;
   return std::move(batch_);
 }
 
@@ -125,6 +125,7 @@ Batch Loader::sample(std::uint64_t epoch, std::uint64_t row) const {
 }
 
 Report Loader::report() const { return impl_->core->log.report(); }
+std::vector<Incident> Loader::undelivered() const { return impl_->core->log.undelivered(); }
 
 LoaderStats Loader::stats() const {
   const LoaderCore& core = *impl_->core;

@@ -48,8 +48,8 @@ class ProcessThreads {
 };
 
 ProcessThreads& process_threads() {
-  static ProcessThreads threads;
-  return threads;
+  static auto* const threads = new ProcessThreads;  // never destroyed: loaders in global variables go last
+  return *threads;
 }
 
 /// oneTBB's own synchronisation is invisible to ThreadSanitizer (Debian's library is not instrumented), so the
