@@ -1,6 +1,7 @@
 #include "source/folder_index.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -420,6 +421,14 @@ TEST_CASE("folder index: a file that is something else is not lost") {
     CHECK(refusal(data.root, {.index = data.index}).find("which is something else") != std::string::npos);
     CHECK(text_of(data.index) == text);
   }
+}
+
+TEST_CASE("folder index: a FIFO in its place is refused without waiting for a writer, and stays") {
+  const DataSet data;
+  REQUIRE(mkfifo(data.index.c_str(), 0600) == 0);
+  CHECK(refusal(data.root, {.index = data.index}).find("received " + data.index.string() + ", which is something") !=
+        std::string::npos);
+  CHECK(fs::is_fifo(data.index));
 }
 
 TEST_CASE("folder index: a damaged first line is reported, another version's is made anew") {

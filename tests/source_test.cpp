@@ -375,6 +375,20 @@ TEST_CASE("source: a file that may not be read is an error with the system's rea
   CHECK(has(message_of([&] { read_file(dir.path() / "1.jpg", bytes); }), "1.jpg: Permission denied"));
 }
 
+TEST_CASE("source: an index that may not be read is not replaced") {
+  const test::TempDir dir;
+  const fs::path root = dir.path() / "root", index = dir.path() / "index";
+  test::write_file(root / "a/1.jpg", "");
+  test::write_file(index, "somebody's own");
+  fs::permissions(dir.path(), fs::perms::all);
+  fs::permissions(index, fs::perms::none);
+  {
+    const AsNobody nobody;
+    CHECK(has(message_of([&] { ImageFolder(root, {.index = index}); }), index.string() + ": Permission denied"));
+  }
+  CHECK(test::read_bytes(index).size() == 14);
+}
+
 TEST_CASE("source: ids outside the listing are refused") {
   const test::TempDir dir;
   test::write_file(dir.path() / "a/1.jpg", "1");

@@ -803,6 +803,11 @@ TEST_CASE("tar: a damaged, truncated or foreign index is not used") {
   CHECK(test::read_bytes(index).size() == 14);
   CHECK(has(faults_of(file.source({.keep_index = true})), "expected an index of muster's"));
   fs::remove(index);
+  REQUIRE(mkfifo(index.c_str(), 0600) == 0);
+  CHECK(is_right());
+  CHECK(fs::is_fifo(index));
+  CHECK(has(faults_of(file.source({.keep_index = true})), "expected an index of muster's"));
+  fs::remove(index);
   fs::create_directory(index);
   CHECK(is_right());
   CHECK(has(faults_of(file.source({.keep_index = true})), "expected an index of muster's"));

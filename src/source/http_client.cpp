@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -17,6 +16,7 @@
 #include <utility>
 
 #include "muster/version.hpp"
+#include "source/http_fields.hpp"
 #include "source/option_range.hpp"
 #include "source/url.hpp"
 
@@ -81,37 +81,6 @@ bool may_pass(CURLcode code) {
   }
 }
 
-std::optional<std::uint64_t> number_in(std::string_view text) {
-  std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return number;
-}
-
-/// What Content-Range says, "bytes 0-9/1000" or, with status 416, "bytes */1000".
-struct ContentRange {
-  std::uint64_t first = 0;
-  std::uint64_t last = 0;
-  std::optional<std::uint64_t> total;
-
-  static std::optional<ContentRange> parse(std::string_view text) {
-    constexpr std::string_view unit = "bytes ";
-    const std::size_t slash = text.find('/');
-    const std::size_t dash = text.find('-');
-    if (!text.starts_with(unit) || slash == std::string_view::npos) return std::nullopt;
-    ContentRange range{.total = number_in(text.substr(slash + 1))};
-    if (text.substr(unit.size(), slash - unit.size()) == "*") return range;
-    if (dash > slash) return std::nullopt;
-    const auto first = number_in(text.substr(unit.size(), dash - unit.size()));
-    const auto last = number_in(text.substr(dash + 1, slash - dash - 1));
-    if (!first || !last || *last < *first) return std::nullopt;
-    range.first = *first;
-    range.last = *last;
-    return range;
-  }
-};
-
 /// The head of a response: what is known before its body.
 class Head {
  public:
@@ -131,7 +100,7 @@ class Head {
 
   /// Without a length the body ends where the server says so, as it goes.
   std::optional<std::uint64_t> length() const {
-    return field("Transfer-Encoding").empty() ? number_in(field("Content-Length")) : std::nullopt;
+    return field("Transfer-Encoding").empty() ? parse_number(field("Content-Length")) : std::nullopt;
   }
 
   std::optional<ContentRange> range() const { return ContentRange::parse(field("Content-Range")); }

@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <random>
 #include <system_error>
 #include <utility>
@@ -24,6 +24,19 @@ std::uint64_t checksum_of(std::string_view body) {
   ContentHash hash;
   hash.add(body);
   return hash.value();
+}
+
+/// The first bytes of a file, at most `num_bytes`; nothing if it is no regular one. Throws SourceError.
+std::optional<std::string> beginning_of(const fs::path& path, std::size_t num_bytes) {
+  const FileDescriptor file = open_to_read(path);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) refuse_file(path, errno);
+  if (!S_ISREG(status.st_mode)) return std::nullopt;
+  std::string begin(num_bytes, '\0');
+  const ssize_t num_read = uninterrupted([&] { return ::pread(file.get(), begin.data(), begin.size(), 0); });
+  if (num_read < 0) refuse_file(path, errno);
+  begin.resize(static_cast<std::size_t>(num_read));
+  return begin;
 }
 
 /// A file that is removed unless it is renamed. All throw std::system_error.
@@ -87,15 +100,11 @@ std::optional<IndexFile> IndexFile::read(const fs::path& path, std::string_view 
 
 void IndexFile::expect_replaceable(const fs::path& path, std::string_view magic) {
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) return;
-  std::string begin(magic.size(), '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (fs::is_regular_file(status)) file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
-  begin.resize(static_cast<std::size_t>(std::max(file.gcount(), std::streamsize{0})));
+  if (!fs::exists(fs::status(path, error))) return;
+  const std::optional<std::string> begin = beginning_of(path, magic.size());
   const std::string_view any_version = magic.substr(0, magic.rfind(' ') + 1);
-  const bool is_index = magic.starts_with(begin) || begin.starts_with(any_version);  // it may have been cut off
-  if (!fs::is_regular_file(status) || !is_index) {
+  const bool is_index = begin && (magic.starts_with(*begin) || begin->starts_with(any_version));  // it may be cut off
+  if (!is_index) {
     throw SourceError("index",
                       fmt::format("expected an index of muster's, or no file yet, received {}, which is something "
                                   "else, or whose first line is damaged; move it away",

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <system_error>
 #include <utility>
 
@@ -45,8 +46,9 @@ RootFolder::RootFolder(fs::path path, std::string name, std::string advice)
 FileDescriptor RootFolder::open(const fs::path& relative) const {
   FileDescriptor file = open_beneath(folder_, relative);
   if (file.is_open()) return file;
+  const int reason = errno;  // before what follows sets it
   const fs::path path = path_ / relative;
-  if (!may_lie_inside(errno)) refuse_file(path, errno);
+  if (!may_lie_inside(reason)) refuse_file(path, reason);
   std::error_code error;
   const fs::path canonical = fs::canonical(path, error);
   if (error) refuse_file(path, error.value());
@@ -64,7 +66,10 @@ FileDescriptor RootFolder::open_step_by_step(const fs::path& relative) const {
     const int flags = std::next(step) == relative.end() ? read_flags : folder_flags;
     const int parent = folder.is_open() ? folder.get() : folder_.get();
     FileDescriptor next(uninterrupted([&] { return ::openat(parent, step->c_str(), flags | O_NOFOLLOW); }));
-    if (!next.is_open()) refuse_file(path_ / relative, errno);
+    if (!next.is_open()) {
+      const int reason = errno;
+      refuse_file(path_ / relative, reason);
+    }
     folder = std::move(next);
   }
   return folder;

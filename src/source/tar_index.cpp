@@ -295,7 +295,7 @@ class TarWalk {
   /// Goes on behind a member's data. False if there is not so much.
   bool skip(const ByteExtent& data, std::string_view path, Role role) {
     // libarchive would decompress in one go what it passes over, however much that is.
-    for (int status = ARCHIVE_OK; index_.is_compressed && status == ARCHIVE_OK;) {
+    for (int status = ARCHIVE_OK; index_.is_compressed && status != ARCHIVE_EOF;) {
       const void* block = nullptr;
       std::size_t size = 0;
       la_int64_t offset = 0;

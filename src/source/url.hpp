@@ -14,8 +14,8 @@ bool is_url(std::string_view path) noexcept;
 bool is_foreign_url(std::string_view path) noexcept;
 
 /// `reference` as a link on the page `base` means it: an absolute URL, http or https, without "." and "..". What may
-/// not stand in a URL (spaces, bytes above 127) is percent-encoded. Throws SourceError if that is none, if it holds a
-/// backslash or a control character, or a '#', which would cut a name short.
+/// not stand in a URL (spaces, bytes above 127) is percent-encoded, but for a host's name. Throws SourceError if that
+/// is none, if it holds a backslash or a control character, or a '#', which would cut a name short.
 std::string resolve_url(const std::string& base, const std::string& reference);
 
 /// True if `url` lies in the folder of `base`: same scheme, host and port, and a path below, however it is written.

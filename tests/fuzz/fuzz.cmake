@@ -2,7 +2,7 @@
 # replay files. CTest replays the seeds, and what was ever found.
 set(fuzz_dir ${CMAKE_CURRENT_LIST_DIR})
 add_executable(muster_fuzz_seeds ${fuzz_dir}/make_seeds.cpp)
-target_include_directories(muster_fuzz_seeds PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+target_include_directories(muster_fuzz_seeds PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
 target_link_libraries(muster_fuzz_seeds PRIVATE muster::muster muster_build_flags JPEG::JPEG LibArchive::LibArchive)
 
 set(seeds ${PROJECT_BINARY_DIR}/fuzz/seeds)

@@ -7,9 +7,11 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "index_input.hpp"
 #include "jpeg.hpp"
 #include "muster/loader.hpp"
 #include "muster/pipeline.hpp"
+#include "source/index_file.hpp"
 
 namespace fs = std::filesystem;
 using namespace muster;
@@ -87,6 +89,41 @@ std::string state_of_a_run() {
   return loader.state();
 }
 
+std::string index_input(fuzz::IndexInput kind, const std::string& body) { return static_cast<char>(kind) + body; }
+
+std::string numbers(std::initializer_list<std::uint64_t> values) {
+  IndexWriter writer;
+  for (const std::uint64_t value : values) writer.number(value);
+  return writer.bytes();
+}
+
+std::string texts(std::initializer_list<std::string_view> values) {
+  IndexWriter writer;
+  for (const std::string_view value : values) writer.text(value);
+  return writer.bytes();
+}
+
+/// The index that a walk of index_fuzz.cpp's folder would write.
+std::string folder_index_body() {
+  const auto stamp = [](std::size_t folder) { return std::string(fuzz::stand_in) + std::to_string(folder); };
+  // Of the root; then images in it, links skipped and one link, to no folder.
+  std::string body = stamp(0) + numbers({0, 1, 1}) + texts({"b/broken.jpg", ""}) + numbers({0});
+  body += numbers({fuzz::folders.size() - 1});
+  for (std::size_t i = 1; i < fuzz::folders.size(); ++i) {
+    body += texts({fuzz::folders[i]}) + stamp(i) + texts({std::string_view("\5\0", 2), "1.jpg"});
+  }
+  return body;
+}
+
+/// The same of its archive: of two images the second has metadata.
+std::string tar_index_body(bool is_compressed) {
+  const std::string samples = numbers({is_compressed, 2}) + texts({"a.jpgb.jpg"}) + numbers({5, 10, 0, 7});
+  const std::string images = numbers({512, 5, 1536, 5});
+  const std::string metadata =
+      is_compressed ? numbers({2, 0, 0, 0, 6}) + texts({"b.json"}) : numbers({2, 0, 0, 2560, 6}) + texts({""});
+  return samples + images + metadata + numbers({1, 1, 512}) + texts({"a fault"});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -118,6 +155,32 @@ int main(int argc, char** argv) {
     for (const char* const filter : {"gzip", "xz", "zstd", "bzip2"}) {
       write_archive(seeds.next("tar"), format, filter, "x/");
     }
+  }
+  seeds.add("index", index_input(fuzz::IndexInput::folder_body, folder_index_body()));
+  seeds.add("index", index_input(fuzz::IndexInput::tar_body, tar_index_body(false)));
+  seeds.add("index", index_input(fuzz::IndexInput::compressed_tar_body, tar_index_body(true)));
+  seeds.add("index", index_input(fuzz::IndexInput::compressed_tar_body, tar_index_body(false)));
+  seeds.add("index", std::string(1, '\0') + "muster folder index 1\n12345678");
+  seeds.add("index", std::string(1, '\0') + "muster tar index 1\n12345678");
+  for (const char* const urls :
+       {"http://me:pass@host:8080/data/list.csv\na/b%20c.jpg", "HTTPS://[::1]/a/?x=1\n../b;x/./c d.jpg",
+        "http://host/a/\n//me:pw@other/x#y", "http://me:pa#ss@host/\nbytes 0-9/1000", "http://h\nbytes */17",
+        "https://h/%2e%2e/a\ns3://bucket/x", "http://a@b@c/d\nhttp:\\\\me:pw@host/a"}) {
+    seeds.add("url", std::string(urls));
+  }
+  for (const char* const layers :
+       {"Conv2d(3, 16, 5) MaxPool2d(2) Flatten() Linear(44944, 10)",
+        "Net(\n  (0-1): 2 x Sequential((0): Conv2d(3, 3, (3, 3), padding='same')\n  (downsample): ReLU())\n"
+        "  (fc): Linear(in_features=27, out_features=3, bias=True)\n)",
+        "ConvTranspose2d(3, 8, 2, stride=2, output_padding=1, dilation=2)\nAvgPool2d(3, ceil_mode=True)\n"
+        "AdaptiveAvgPool2d((None, 7)) GroupNorm(2, 8) ZeroPad2d((1, -2, 3, 4)) Upsample(scale_factor=1.5)\n"
+        "Reshape(-1, 8) BatchNorm1d(8) GlobalAvgPool() SyncBatchNorm(3)",
+        "ResNet(\n (layer1): Sequential(\n (0): BasicBlock(\n (conv1): Conv2d(3, 64, kernel_size=(3, 3), stride=(2, "
+        "2), "
+        "padding=(1, 1), bias=False)\n (bn1): BatchNorm2d(64)\n (relu): ReLU(inplace=True)\n (conv2): Conv2d(64, 64, "
+        "kernel_size=3, padding=1)\n (downsample): Sequential((0): Conv2d(3, 64, kernel_size=1, stride=2))))\n"
+        " (avgpool): AdaptiveAvgPool2d(output_size=(1, 1))\n (fc): Linear(64, 10))"}) {
+    seeds.add("layers", std::string(layers));
   }
   seeds.add("state", state_of_a_run());
   seeds.add("records", Ledger{}.to_json());
