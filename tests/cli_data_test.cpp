@@ -178,6 +178,54 @@ TEST_CASE("cli: messages name flags, not the options of C++") {
   }
 }
 
+TEST_CASE(
+    "cli: --retries and --stall-timeout are a URL's, and messages name them; what has no flag is said to have none") {
+  const TempDir root;
+  int num_asked = 0;
+  bool stalls = false;
+  const HttpServer server([&](const HttpRequest&) {
+    ++num_asked;
+    if (stalls) return HttpResponse{.length = 1000, .end = HttpResponse::End::stall};
+    return HttpResponse{.status = 503, .fields = {"Retry-After: 0"}};
+  });
+  const auto call = [&](const std::string& retries) {
+    num_asked = 0;
+    return run({"inspect", server.url("/list.csv"), "--stall-timeout", "0.05", "--retries", retries});
+  };
+  for (const int retries : {0, 2}) {
+    const Result result = call(std::to_string(retries));
+    CAPTURE(result.err);
+    CHECK(result.status == 1);
+    CHECK(num_asked == retries + 1);
+    CHECK(says(result.err, "raise --retries"));
+  }
+  stalls = true;
+  const Result result = call("0");
+  CAPTURE(result.err);
+  CHECK(result.status == 1);
+  CHECK(says(result.err, "--stall-timeout"));
+  CHECK_FALSE(says(result.err, "stall_timeout_ms"));
+
+  const HttpServer turning(
+      [&](const HttpRequest&) { return HttpResponse{.status = 302, .fields = {"Location: /again.csv"}}; });
+  CHECK(says(run({"inspect", turning.url("/list.csv")}).err, "HttpOptions::max_redirects (in C++ only)"));
+}
+
+TEST_CASE("cli: --max-expansion lets archives through that are known to be no bombs") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const fs::path archive = root.path() / "zeros.tar.gz";
+  REQUIRE(run_shell(fmt::format("cd {} && truncate -s 160000000 cat/zeros.bin && tar -czf {} cat", quoted(data),
+                                quoted(archive)))
+              .status == 0);
+  const Result refused = run({"inspect", archive});
+  CHECK(refused.status == 1);
+  CHECK(says(refused.err, "--max-expansion"));
+  const Result taken = run({"inspect", archive, "--max-expansion", "5000", "--json"});
+  CHECK(taken.status == 0);
+  CHECK(json::parse(taken.out)["images"] == 6);
+}
+
 TEST_CASE("cli: a URL is shown without its user and password, whatever shows it") {
   const TempDir root;
   const fs::path data = made_data(root.path());
@@ -298,6 +346,29 @@ TEST_CASE("cli: verify passes sound data and names what is damaged") {
   CHECK(run({"verify", data, "--pipeline", pipeline, "--exclude", report}).status == 0);
 }
 
+TEST_CASE("cli: verify compares up to as many threads as a loader takes, and refuses more before it decodes") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const fs::path report = root.path() / "report.jsonl";
+  const std::vector<std::string> words = {"verify", data,       "--pipeline", made_pipeline(root.path()),
+                                          "--json", "--report", report,       "--threads"};
+  const auto with_threads = [&](const char* number) {
+    auto now = words;
+    now.emplace_back(number);
+    return run(now);
+  };
+  for (const char* number : {"128", "256"}) {
+    const Result result = with_threads(number);
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    const json found = json::parse(result.out);
+    CHECK(found["settings"][2]["threads"] == 256);
+  }
+  write_file(report, "before");
+  CHECK(with_threads("100000").status == 2);
+  CHECK(text_of(report) == "before");
+}
+
 TEST_CASE("cli: verify counts the samples of its own shard, and an error budget does not end it") {
   const TempDir root;
   const fs::path pipeline = made_pipeline(root.path());
@@ -328,6 +399,63 @@ TEST_CASE("shard paths: braces are ranges with the digits of their first number"
   CHECK(shard_paths("{0..1}/{5..6}") == std::vector<std::string>{"0/5", "0/6", "1/5", "1/6"});
   for (const char* wrong : {"{", "{}", "{1}", "{a..b}", "{2..1}", "{0..1", "{0..9999999}", "{1..-2}"}) {
     CHECK_THROWS_AS(shard_paths(wrong), ConfigError);
+  }
+}
+
+TEST_CASE("cli: names that a terminal would obey, or that are no UTF-8, do no harm, and are excluded like others") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path pipeline = made_pipeline(root.path());
+  fs::rename(data / "cat", data / "\x1b[31mcat");
+  fs::rename(data / "dog/08.png", data / "dog/\xff\x1b[2J.png");
+  const auto inspected = run({"inspect", data, "--pipeline", pipeline});
+  CHECK(inspected.status == 0);
+  CHECK(says(inspected.out, "?[31mcat"));
+  CHECK_FALSE(says(inspected.out, "\x1b"));
+  const fs::path report = root.path() / "report.jsonl";
+  const std::vector<std::string> common = {"export", data, "--pipeline", pipeline, "-o", root.path() / "x.npy"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), common.begin(), common.end());
+    return run(more);
+  };
+  const auto masked = with({"--on-error", "mask", "--report", report.string()});
+  CHECK(masked.status == 0);
+  CHECK_FALSE(says(masked.err, "\x1b"));
+  REQUIRE(lines_of(report).size() == 2);
+  CHECK(with({"--exclude", report.string()}).status == 0);
+}
+
+TEST_CASE("cli: inspect counts what the call leaves in, and wonders about parts of data sets in place of classes") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const fs::path pipeline = made_pipeline(root.path());
+  const fs::path list = root.path() / "list.jsonl";
+  write_file(list, R"({"id":3})"
+                   "\n"
+                   R"({"id":0})"
+                   "\n");
+  const json counted = json::parse(run({"inspect", data, "--pipeline", pipeline, "--exclude", list, "--json"}).out);
+  const json all = json::parse(run({"inspect", data, "--pipeline", pipeline, "--json"}).out);
+  CHECK(all.at("images") == 12);
+  CHECK(counted.at("images") == 10);
+  CHECK(all.at("unreadable") == 2);
+  CHECK(counted.at("unreadable") == 1);
+  CHECK_FALSE(says(run({"inspect", data, "--pipeline", pipeline}).out, "note:"));
+  fs::rename(data / "cat", data / "train");
+  fs::rename(data / "dog", data / "val");
+  CHECK(says(run({"inspect", data, "--pipeline", pipeline}).out, "give DIR/train"));
+}
+
+TEST_CASE("cli: an error of a sample says how to go on, and a number out of range what is expected") {
+  const TempDir root;
+  const fs::path data = made_data(root.path(), true);
+  const auto raised = run({"export", data, "--pipeline", made_pipeline(root.path()), "-o", root.path() / "x.npy"});
+  CHECK(raised.status == 1);
+  CHECK(says(raised.err, "--on-error mask or substitute"));
+  for (const std::string value : {"0", "-1", "3.5", "x", "99999999999999999999"}) {
+    const auto refused = run({"bench", data, "--epochs", value});
+    CHECK(refused.status == 2);
+    CHECK(says(refused.err, "--epochs: expected a whole number of at least 1, received " + value));
   }
 }
 

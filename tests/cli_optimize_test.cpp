@@ -132,7 +132,8 @@ TEST_CASE("cli optimize: called again, it does only what is not done or has chan
   CHECK(contents(folders.out) == complete);
 
   fs::remove(folders.out / "cat" / "b.JPEG");
-  write_file(folders.out / "cat" / "a.jpg.999999999.tmp", std::string("half a file of a call that was killed"));
+  write_file(folders.out / "cat" / "a.jpg.999999999.0123456789abcdef.tmp",
+             std::string("half a file of a call that was killed"));
   summary = folders.run();
   CHECK(summary["skipped"] == 8);
   CHECK(summary["rewritten"] == 1);

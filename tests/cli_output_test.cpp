@@ -196,6 +196,77 @@ TEST_CASE("output: two options may not name one file") {
             .status == 0);
 }
 
+TEST_CASE("output: what a call reads is never what it writes, however the path is spelled") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path file = root.path() / "bad.jsonl";
+  const fs::path link = root.path() / "link";
+  fs::create_symlink("bad.jsonl", link);
+  const fs::path list = root.path() / "list.csv";
+  const std::string exclusions = "{\"id\":8}\n";
+  const std::string rows = "path,label\ndata/a/0.jpg,0\n";
+  const std::string stages = text_of(data.pipeline);
+  const auto expect_refused = [&](Words words, const char* reads, const char* writes) {
+    CAPTURE(fmt::format("{}", fmt::join(words, " ")));
+    write_file(file, exclusions);
+    write_file(list, rows);
+    const Result result = run(words);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(says(result.err, fmt::format("which {} reads", reads)));
+    CHECK(says(result.err, writes));
+    CHECK(text_of(file) == exclusions);
+    CHECK(text_of(list) == rows);
+    CHECK(text_of(data.pipeline) == stages);
+  };
+  for (const fs::path& name : {file, link, root.path() / "out" / ".." / "bad.jsonl"}) {
+    for (const char* command : {"export", "verify", "bench", "inspect"}) {
+      Words words = data.call(command, "--report", name);
+      words.insert(words.end(), {"--exclude", file});
+      expect_refused(words, "--exclude", "--report");
+    }
+  }
+  expect_refused({"inspect", data.folder, "--pipeline", data.pipeline, "--html", data.pipeline}, "--pipeline",
+                 "--html");
+  expect_refused({"preview", data.folder, "--pipeline", data.pipeline, "-o", data.pipeline}, "--pipeline", "--output");
+  expect_refused({"check", data.folder, "--exclude", file, "--index", file, "--layers", "ReLU()"}, "--exclude",
+                 "--index");
+  expect_refused({"verify", list, "--report", list}, "DIR", "--report");
+  expect_refused({"export", list, "-o", list}, "DIR", "--output");
+}
+
+TEST_CASE("output: two outputs are not one file in any command, nor where a pattern is filled in") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path file = data.out / "x";
+  const auto expect_refused = [&](const Words& words, const char* reason) {
+    CAPTURE(fmt::format("{}", fmt::join(words, " ")));
+    const Result result = run(words);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(says(result.err, reason));
+    CHECK(names_in(data.out).empty());
+  };
+  expect_refused({"inspect", data.folder, "--png", file, "--html", file}, "--png names");
+  expect_refused({"preview", data.folder, "-o", file, "--html", file}, "--output names");
+  expect_refused({"bench", data.folder, "--trace", file, "--report", file}, " names, too");
+  const Words begin = {"export", data.folder, "--pipeline", data.pipeline, "--batch-size", "3", "--on-error", "mask"};
+  const auto with = [&](const Words& more) {
+    Words words = begin;
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  expect_refused(with({"-o", data.out / "y-{}.npy", "--labels", data.out / "y-0.npy"}), "y-0.npy");
+  expect_refused(with({"-o", data.out / "y-{}.npy", "--records", data.out / "y-2.npy", "--batches", "all"}), "y-2.npy");
+  expect_refused(with({"-o", data.out / "{}.npy", "--labels", data.out / "{}.npy", "--batches", "2"}),
+                 "--output names");
+  expect_refused(
+      with({"-o", data.out / "{}-{epoch}.npy", "--labels", data.out / "1-{}.npy", "--batches", "2", "--epoch", "1"}),
+      "1-1.npy");
+  // There are three batches: no file of theirs has this name.
+  CHECK(run(with({"-o", data.out / "y-{}.npy", "--records", data.out / "y-3.npy", "--batches", "all"})).status == 0);
+}
+
 TEST_CASE("output: --trace is written by every command that runs a loader, whole even when the run fails") {
   const TempDir root;
   const Given data(root.path());

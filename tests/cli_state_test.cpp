@@ -352,6 +352,54 @@ TEST_CASE("state: a call without the --records that it was written with is refus
   CHECK(begun.all() == before);
 }
 
+TEST_CASE("state: other outputs than it was written with are refused, also those that would begin late") {
+  for (const char* late : {"--records", "--labels", "--report"}) {
+    CAPTURE(late);
+    Begun begun;
+    fs::remove(begun.out / "state.json");
+    begun.set("--batches", "3");
+    const auto given = std::ranges::find(begun.words, late);
+    const std::vector<std::string> added(given, given + 2);
+    begun.words.erase(given, given + 2);
+    REQUIRE(run(begun.words).status == 0);
+    begun.set("--batches", "all");
+    const auto before = begun.all();
+    begun.words.insert(begun.words.end(), added.begin(), added.end());
+    const Result refused = run(begun.words);
+    CHECK(refused.status == 2);
+    CHECK(refused.err.find("remove the state to begin") != std::string::npos);
+    CHECK(begun.all() == before);
+    begun.words.resize(begun.words.size() - 2);
+    CHECK(run(begun.words).status == 0);
+  }
+}
+
+TEST_CASE("state: an epoch that lies behind it is told, and nothing is written for it") {
+  Begun begun;
+  begun.set("--batches", "all");
+  REQUIRE(run(begun.words).status == 0);
+  const std::string proof = text_of(begun.out / "ledger.json");
+  CHECK(Ledger::from_json(proof).num_shown == 41);
+
+  // What a kill left out between the last state and the ledger is made up for.
+  fs::remove(begun.out / "ledger.json");
+  REQUIRE(run(begun.words).status == 0);
+  CHECK(text_of(begun.out / "ledger.json") == proof);
+
+  begun.set("--batches", "2");
+  begun.set("--ledger", begun.out / "ledger1.json");
+  begun.words.insert(begun.words.end(), {"--epoch", "1"});
+  REQUIRE(run(begun.words).status == 0);
+  begun.words.resize(begun.words.size() - 2);
+  begun.set("--ledger", begun.out / "ledger.json");
+  std::ofstream(begun.out / "records.jsonl", std::ios::app) << "of a batch that was never completed";
+  const auto before = begun.all();
+  const Result behind = run(begun.words);
+  CHECK(behind.status == 0);
+  CHECK(behind.err.find("says that epoch 0 was exported") != std::string::npos);
+  CHECK(begun.all() == before);
+}
+
 TEST_CASE("state: text nested a million deep is refused, wherever it stands") {
   Begun begun;
   const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');

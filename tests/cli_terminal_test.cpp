@@ -1,6 +1,7 @@
 // Progress and Ctrl-C: the program as people watch it, and end it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <future>
@@ -9,7 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "http_server.hpp"
 #include "jpeg.hpp"
@@ -117,7 +122,7 @@ TEST_CASE("progress: errors are counted, and what is no terminal gets none") {
   CHECK_FALSE(says(quiet.err, "images/s"));
 }
 
-TEST_CASE("interrupt: every long command ends with 130 and leaves no half file") {
+TEST_CASE("interrupt: every long command ends by the signal itself, and leaves no half file") {
   const TempDir root;
   const Given data(root.path(), 300'000, 3000);
   const std::vector<Words> calls = {
@@ -134,7 +139,7 @@ TEST_CASE("interrupt: every long command ends with 130 and leaves no half file")
     OnTerminal program(words);
     REQUIRE(program.wait_for("images/s"));
     program.signal(SIGINT);
-    CHECK(program.end() == 130);
+    CHECK(program.end() == 1000 + SIGINT);
     CHECK(says(program.shown(), "muster: interrupted"));
     CHECK(num_temporaries(root.path()) == 0);
   }
@@ -155,12 +160,12 @@ TEST_CASE("interrupt: an export with --state goes on behind its last batch, to t
 
   const Words words = data.export_call(data.out, {"--state", root.path() / "state.json"});
   int num_interrupted = 0;
-  for (const int number : {SIGINT, SIGTERM, SIGINT, SIGTERM}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGTERM}) {
     OnTerminal program(words);
     if (program.wait_for("images/s")) program.signal(number);
     const int status = program.end();
     if (status == 0) break;
-    REQUIRE(status == 128 + number);
+    REQUIRE(status == 1000 + number);
     ++num_interrupted;
     CHECK(num_temporaries(root.path()) == 0);
     CHECK(fs::exists(root.path() / "state.json"));
@@ -170,27 +175,62 @@ TEST_CASE("interrupt: an export with --state goes on behind its last batch, to t
   CHECK(contents(data.out) == contents(unbroken));
 }
 
-TEST_CASE("interrupt: a second one does not wait, and none is waited for while DIR is listed") {
+TEST_CASE("interrupt: a server that stalls is not waited for, neither for the listing nor for samples") {
   const TempDir root;
-  for (const char* held : {"/a.png", "/list.csv"}) {
-    CAPTURE(held);
-    std::promise<void> asked;
-    HttpServer server([&](const HttpRequest& request) {
-      const bool hold = request.path == held;
-      if (hold && request.number == 1) asked.set_value();
-      if (hold) return HttpResponse{.length = 1000, .end = HttpResponse::End::stall};
-      return HttpResponse{.body = "path,label\na.png,1\n"};
-    });
-    OnTerminal program({"export", server.url("/list.csv"), "-o", root.path() / "x.npy"});
-    asked.get_future().wait();
-    program.signal(SIGINT);
-    if (std::string_view(held) == "/a.png") {
-      REQUIRE(program.wait_for("a second time ends at once"));
+  const fs::path pipeline = root.path() / "pipeline.json";
+  write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
+  const std::vector<Words> commands = {{"export", "-o", root.path() / "x.npy", "--trace", root.path() / "trace.json"},
+                                       {"bench"},
+                                       {"verify"},
+                                       {"preview", "-o", root.path() / "x.png", "--batch", "0"},
+                                       {"inspect"}};
+  for (const Words& command : commands) {
+    for (const char* held : {"/a.png", "/list.csv"}) {
+      CAPTURE(command[0]);
+      CAPTURE(held);
+      std::promise<void> asked;
+      HttpServer server([&](const HttpRequest& request) {
+        const bool hold = request.path == held;
+        if (hold && request.number == 1) asked.set_value();
+        if (hold) return HttpResponse{.length = 1000, .end = HttpResponse::End::stall};
+        return HttpResponse{.body = "path,label\na.png,1\n"};
+      });
+      Words words = command;
+      words.insert(words.begin() + 1, server.url("/list.csv"));
+      // No end but the signal's: no stall is long enough, and none is tried again.
+      words.insert(words.end(), {"--pipeline", pipeline, "--stall-timeout", "86400", "--retries", "0"});
+      OnTerminal program(words);
+      asked.get_future().wait();
       program.signal(SIGINT);
+      CHECK(program.end() == 1000 + SIGINT);
+      CHECK_FALSE(fs::exists(root.path() / "x.npy"));
+      CHECK(num_temporaries(root.path()) == 0);
     }
-    CHECK(program.end() == 130);
-    CHECK_FALSE(fs::exists(root.path() / "x.npy"));
   }
+}
+
+TEST_CASE("interrupt: a second one ends at once, whatever the program waits for") {
+  const TempDir root;
+  const Given data(root.path(), 300, 1);
+  const fs::path pipe = root.path() / "pipe";
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  Words words = data.call("export", {"-o", data.out / "x.npy", "--records", pipe, "--trace", data.out / "trace.json"});
+  *(std::ranges::find(words, "--batch-size") + 1) = "300";  // more lines than a pipe holds
+  OnTerminal program(words);
+  const int end = open(pipe.c_str(), O_RDONLY | O_CLOEXEC);  // never read from
+  REQUIRE(end >= 0);
+  pollfd waiting{end, POLLIN, 0};
+  REQUIRE(poll(&waiting, 1, -1) == 1);
+  const auto files = contents(data.out);
+  const bool is_random = std::ranges::any_of(files, [](const auto& file) {  // trace.json.PID.RANDOM.tmp
+    return file.first.starts_with("trace.json.") && file.first.size() > std::string_view("trace.json..tmp").size() + 17;
+  });
+  CHECK(is_random);
+  program.signal(SIGINT);
+  REQUIRE(program.wait_for("a second time ends at once"));
+  program.signal(SIGTERM);
+  CHECK(program.end() == 1000 + SIGTERM);
+  close(end);
 }
 
 }  // namespace muster::test

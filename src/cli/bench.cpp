@@ -147,7 +147,9 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
   forget_peak_rss();
   const Usage before = Usage::now();
   const Clock::time_point start = Clock::now();
-  for (const Batch& batch : loader.epoch(epoch)) {
+  EpochRange epoch_batches = loader.epoch(epoch);
+  while (const std::optional<Batch> next = next_batch(epoch_batches)) {
+    const Batch& batch = *next;
     const Clock::time_point received = Clock::now();
     verify(batch, loader);
     if (number == 0 && batches == 0) {
@@ -164,7 +166,6 @@ void run_epoch(Loader& loader, std::uint64_t epoch, const BenchOptions& options,
     // Leaving before the range has said that it ended keeps the loader from beginning the next epoch already, which
     // would disturb the decode limit and give that epoch a start ahead of the clock.
     if (++batches == num_batches) break;
-    end_if_interrupted();
   }
   const double seconds = seconds_since(start);
   const Usage after = Usage::now();
@@ -372,9 +373,7 @@ void bench(const BenchOptions& options) {
   log.add_faults(loader.source());
   DecodeLimit limit(loader, root_of(options.dir));
   Measured measured;
-  run_traced(loader, [&] {
-    log_undelivered(log, loader, options.epoch, [&] { run_epochs(loader, options, measured, limit, log); });
-  });
+  run_traced(loader, [&] { log_undelivered(log, loader, [&] { run_epochs(loader, options, measured, limit, log); }); });
   const StageTimes times = measure_stages(loader, options.epoch);
   print(options.json ? to_line(to_json(options, loader, measured, limit, times))
                      : for_people(loader, measured, limit, times));
@@ -387,12 +386,10 @@ Command add_bench(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "bench", "Images per second of the full loader, against the decode limit of this machine.");
   add_options(*parser, *options);
-  parser->add_option("--epochs", options->num_epochs, "epochs to run [3]")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
+  parser->add_option("--epochs", options->num_epochs, "epochs to run [3]")->option_text("N")->check(whole_number(1));
   parser->add_option("--batches", options->num_batches, "batches per epoch [all]")
       ->option_text("N")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   add_json_flag(*parser, options->json);
   return {parser, [options] { bench(*options); }};
 }

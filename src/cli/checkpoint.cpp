@@ -29,7 +29,8 @@ std::optional<Checkpoint> read_checkpoint(const std::string& path) {
                       .ledger = Ledger::from_json(json.at("ledger").dump()),
                       .next_batch = json.at("next_batch").get<std::uint64_t>(),
                       .records_bytes = json.at("records_bytes").get<std::uint64_t>(),
-                      .report_bytes = json.at("report_bytes").get<std::uint64_t>()};
+                      .report_bytes = json.at("report_bytes").get<std::uint64_t>(),
+                      .outputs = json.at("outputs").get<std::vector<std::string>>()};
   } catch (const std::exception& error) {
     throw ConfigError("--state", fmt::format("expected a state that --state wrote in {}, received something else ({}); "
                                              "remove the file to begin anew",
@@ -43,7 +44,9 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
                       {"ledger", Json::parse(checkpoint.ledger.to_json())},
                       {"next_batch", checkpoint.next_batch},
                       {"records_bytes", checkpoint.records_bytes},
-                      {"report_bytes", checkpoint.report_bytes}}));
+                      {"report_bytes", checkpoint.report_bytes},
+                      {"outputs", checkpoint.outputs}}));
+  file.sync();  // else a power cut could leave the name to a file without content
   file.commit();
 }
 

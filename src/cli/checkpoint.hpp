@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "muster/loader.hpp"
 
@@ -16,6 +17,7 @@ struct Checkpoint {
   std::uint64_t next_batch = 0;     // of the epoch that goes on
   std::uint64_t records_bytes = 0;  // how much of the other files belongs to it
   std::uint64_t report_bytes = 0;
+  std::vector<std::string> outputs;  // the flags of what was written of each batch
 };
 
 /// Nothing if there is no such file. Throws ConfigError if it holds something else.

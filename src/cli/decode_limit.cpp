@@ -66,7 +66,7 @@ class FileBytes {
 bool read(const Source& source, std::uint64_t id, Sample& sample) {
   try {
     sample.clear();
-    source.read(id, sample, {});
+    source.read(id, sample, interrupt_token());
     return true;
   } catch (const std::exception&) {
     return false;
@@ -142,7 +142,7 @@ const DecodeLimit::Header& DecodeLimit::header(std::uint64_t id) {
   if (!is_new) return header;
   try {
     Sample sample;
-    loader_.source().read(id, sample, {});
+    loader_.source().read(id, sample, interrupt_token());
     const ImageInfo info = probe(sample.bytes, loader_.pipeline().decode_options(), loader_.options().limits);
     header = {info.format == Format::jpeg, info.stored, info.orientation};
   } catch (const Error&) {
@@ -155,6 +155,7 @@ const DecodeLimit::Header& DecodeLimit::header(std::uint64_t id) {
 std::vector<DecodeLimit::Work> DecodeLimit::plan_work() {
   std::vector<Work> work;
   for (const Row& row : rows_) {
+    end_if_interrupted();
     const Header& header = this->header(row.id);
     if (!header.is_jpeg) continue;
     std::filesystem::path path = root_ / loader_.source().name(row.id);

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,9 +47,9 @@ void replace_all(std::string& text, std::string_view placeholder, const std::str
 }
 
 /// `pattern` with every {} replaced by the batch's number, and {epoch} by its epoch's.
-std::string path_of_batch(std::string pattern, const Batch& batch) {
-  replace_all(pattern, "{epoch}", std::to_string(batch.epoch));
-  replace_all(pattern, "{}", std::to_string(batch.index));
+std::string path_of_batch(std::string pattern, std::uint64_t epoch, std::uint64_t index) {
+  replace_all(pattern, "{epoch}", std::to_string(epoch));
+  replace_all(pattern, "{}", std::to_string(index));
   return pattern;
 }
 
@@ -62,20 +61,15 @@ void expect_placeholder(const char* option, const std::string& pattern, std::uin
   }
 }
 
-/// Two outputs in one file would overwrite each other.
-void expect_distinct_files(const ExportOptions& options) {
-  const std::pair<const char*, const std::string&> outputs[] = {
-      {"--output", options.output}, {"--labels", options.labels}, {"--records", options.records},
-      {"--state", options.state},   {"--ledger", options.ledger}, {"--report", options.report},
-      {"--trace", options.trace}};
-  std::map<std::filesystem::path, const char*> flags;
-  for (const auto& [flag, path] : outputs) {
-    if (path.empty()) continue;
-    if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) continue;  // /dev/null
-    const auto [other, is_new] = flags.try_emplace(std::filesystem::weakly_canonical(path), flag);
-    if (is_new) continue;
-    throw ConfigError("export", fmt::format("expected a file of its own for {}, received {}, which {} names, too", flag,
-                                            path, other->second));
+/// The files of a pattern may not be others' either: `-o y-{}.npy --labels y-0.npy`.
+void expect_distinct_files(const ExportOptions& options, std::uint64_t num_batches) {
+  OwnFiles files = own_files(options);
+  for (const auto& [flag, pattern] : {std::pair("--output", &options.output), {"--labels", &options.labels}}) {
+    for (std::uint64_t index = 0; index < num_batches; ++index) {
+      const std::string path = path_of_batch(*pattern, options.epoch, index);
+      if (path == *pattern) break;  // no pattern
+      files.add_output(flag, path);
+    }
   }
 }
 
@@ -165,6 +159,9 @@ class RecordsFile {
       if (growing_) growing_->write(line);
     }
   }
+  void sync() {
+    if (growing_) growing_->sync();
+  }
   void commit() {
     if (whole_) whole_->commit();
   }
@@ -175,15 +172,66 @@ class RecordsFile {
   std::optional<GrowingFile> growing_;
 };
 
+void write_ledger(const ExportOptions& options, const Ledger& ledger) {
+  if (options.ledger.empty()) return;
+  OutputFile file(options.ledger);
+  file.write(ledger.to_json() + '\n');
+  file.commit();
+}
+
+/// The flags of what is written of every batch. A ledger is not: the state holds all of it.
+std::vector<std::string> outputs_of(const ExportOptions& options) {
+  std::vector<std::string> outputs;
+  if (!options.labels.empty()) outputs.emplace_back("--labels");
+  if (!options.records.empty()) outputs.emplace_back("--records");
+  if (!options.report.empty()) outputs.emplace_back("--report");
+  return outputs;
+}
+
+/// A file begun now would lack the batches that are written already; one left out, those that follow.
+void expect_same_outputs(const ExportOptions& options, const Checkpoint& resumed) {
+  const std::vector<std::string> outputs = outputs_of(options);
+  if (outputs == resumed.outputs) return;
+  const auto listed = [](const std::vector<std::string>& flags) {
+    return flags.empty() ? std::string("none of --labels, --records, --report")
+                         : fmt::format("{}", fmt::join(flags, " "));
+  };
+  throw ConfigError("--state",
+                    fmt::format("expected the outputs that {} was written with ({}), received {}; name the same, or "
+                                "remove the state to begin the epoch anew",
+                                options.state, listed(resumed.outputs), listed(outputs)));
+}
+
+/// Where a run begins: with the epoch, or where the state says.
+struct Beginning {
+  std::optional<Checkpoint> resumed;
+  EpochRange batches;  // of a later epoch than that asked for, which is done then
+};
+
+/// Refuses a state that does not fit before any file is touched.
+Beginning begin(const ExportOptions& options, Loader& loader) {
+  std::optional<Checkpoint> resumed = options.state.empty() ? std::nullopt : read_checkpoint(options.state);
+  if (!resumed) return {std::nullopt, loader.epoch(options.epoch)};
+  EpochRange batches = loader.resume(resumed->loader);
+  if (batches.epoch() < options.epoch) {
+    throw ConfigError("--state", fmt::format("{} stands in epoch {}, which is not finished; export it with --epoch {}, "
+                                             "or remove the file to begin epoch {}",
+                                             options.state, batches.epoch(), batches.epoch(), options.epoch));
+  }
+  expect_same_outputs(options, *resumed);
+  expect_bytes("--records", options.records, resumed->records_bytes);
+  expect_bytes("--report", options.report, resumed->report_bytes);
+  return {std::move(resumed), std::move(batches)};
+}
+
 /// Everything that a run writes, batch after batch.
 class Exporter {
  public:
-  /// Refuses a state that does not fit before any file is touched.
-  Exporter(const ExportOptions& options, Loader& loader)
+  Exporter(const ExportOptions& options, Loader& loader, Beginning beginning)
       : options_(options),
         loader_(loader),
-        resumed_(options.state.empty() ? std::nullopt : read_checkpoint(options.state)),
-        batches_(begin()),
+        resumed_(std::move(beginning.resumed)),
+        batches_(std::move(beginning.batches)),
         records_(options, resumed_ ? resumed_->records_bytes : 0),
         log_(options.report, resumed_ ? resumed_->report_bytes : 0) {
     if (!resumed_) log_.add_faults(loader.source());
@@ -192,37 +240,13 @@ class Exporter {
   std::vector<Written> run() {
     std::vector<Written> written;
     if (resumed_ && resumed_->ledger.epoch == options_.epoch) ledger_so_far_ = resumed_->ledger;
-    if (batches_.epoch() == options_.epoch) {
-      log_undelivered(log_, loader_, options_.epoch, [&] { write_all(written); });
-    } else {
-      tell(fmt::format("{} says that epoch {} was exported", options_.state, options_.epoch));
-    }
+    log_undelivered(log_, loader_, [&] { write_all(written); });
     records_.commit();
-    if (!options_.ledger.empty()) {
-      OutputFile file(options_.ledger);
-      file.write(ledger(options_.epoch).to_json() + '\n');
-      file.commit();
-    }
+    write_ledger(options_, ledger(options_.epoch));
     return written;
   }
 
  private:
-  EpochRange begin() {
-    if (!resumed_) return loader_.epoch(options_.epoch);
-    EpochRange batches = loader_.resume(resumed_->loader);
-    if (batches.epoch() < options_.epoch) {
-      throw ConfigError("--state",
-                        fmt::format("{} stands in epoch {}, which is not finished; export it with --epoch {}, "
-                                    "or remove the file to begin epoch {}",
-                                    options_.state, batches.epoch(), batches.epoch(), options_.epoch));
-    }
-    expect_bytes("--records", options_.records, resumed_->records_bytes);
-    expect_bytes("--report", options_.report, resumed_->report_bytes);
-    return batches;
-  }
-
-  static void tell(const std::string& text) { std::fputs(fmt::format("muster: {}\n", text).c_str(), stderr); }
-
   /// Up to batch `num_batches` of the epoch, from where an earlier run stopped on.
   void write_all(std::vector<Written>& written) {
     const std::uint64_t num_batches = std::min(options_.num_batches, batches_.num_batches());
@@ -233,29 +257,33 @@ class Exporter {
                       options_.state, first, options_.epoch, options_.num_batches));
     }
     Progress progress("export", (num_batches - first) * static_cast<std::uint64_t>(options_.batch_size));
-    for (const Batch& batch : batches_) {
-      written.push_back(write(batch));
-      progress.advance(batch.rows.size(), batch.incidents.size());
-      if (batch.index + 1 == num_batches) break;
-      end_if_interrupted();
+    while (const std::optional<Batch> batch = next_batch(batches_)) {
+      written.push_back(write(*batch));
+      progress.advance(batch->rows.size(), batch->incidents.size());
+      if (batch->index + 1 == num_batches) break;
     }
   }
 
   Written write(const Batch& batch) {
-    Written entry{.path = path_of_batch(options_.output, batch),
-                  .labels = path_of_batch(options_.labels, batch),
+    Written entry{.path = path_of_batch(options_.output, batch.epoch, batch.index),
+                  .labels = path_of_batch(options_.labels, batch.epoch, batch.index),
                   .index = batch.index,
                   .shape = batch.images.shape()};
-    write_npy(entry.path, batch.images);
-    if (!entry.labels.empty()) write_npy(entry.labels, batch.labels);
+    const bool resumable = !options_.state.empty();
+    write_npy(entry.path, batch.images, resumable);
+    if (!entry.labels.empty()) write_npy(entry.labels, batch.labels, resumable);
     records_.add(batch, loader_);
     log_.add(batch);
-    if (!options_.state.empty()) {
+    if (resumable) {
+      // A state says that all before it is there: it may not come to the disk first, or a power cut shows it wrong.
+      records_.sync();
+      log_.sync();
       write_checkpoint(options_.state, {.loader = loader_.state(),
                                         .ledger = ledger(batch.epoch),
                                         .next_batch = (batch.index + 1) % batches_.num_batches(),
                                         .records_bytes = records_.num_bytes(),
-                                        .report_bytes = log_.num_bytes()});
+                                        .report_bytes = log_.num_bytes(),
+                                        .outputs = outputs_of(options_)});
     }
     return entry;
   }
@@ -314,7 +342,6 @@ std::string for_people(const std::vector<Written>& written, const ExportOptions&
 void export_batches(const ExportOptions& options) {
   expect_placeholder("--output", options.output, options.num_batches);
   expect_placeholder("--labels", options.labels, options.num_batches);
-  expect_distinct_files(options);
   Loader loader = make_loader(options);
   if (options.num_batches > loader.num_batches() && options.num_batches != all_batches) {
     std::fputs(fmt::format("muster: the epoch has {} batches, fewer than the {} asked for\n", loader.num_batches(),
@@ -322,12 +349,20 @@ void export_batches(const ExportOptions& options) {
                    .c_str(),
                stderr);
   }
+  expect_distinct_files(options, std::min(options.num_batches, loader.num_batches()));
   const CleanEnd clean_end;
-  Exporter exporter(options, loader);
+  Beginning beginning = begin(options, loader);
   std::vector<Written> written;
-  run_traced(loader, [&] { written = exporter.run(); });
+  if (beginning.batches.epoch() == options.epoch) {
+    Exporter exporter(options, loader, std::move(beginning));
+    run_traced(loader, [&] { written = exporter.run(); });
+  } else {
+    tell(fmt::format("{} says that epoch {} was exported", options.state, options.epoch));
+    const Ledger& ledger = beginning.resumed->ledger;
+    if (ledger.epoch == options.epoch) write_ledger(options, ledger);  // a kill may have come before it
+  }
   const Report report = loader.report();
-  if (!report.incidents.empty()) std::fputs((report.to_string() + '\n').c_str(), stderr);
+  if (!report.incidents.empty()) std::fputs(visible(report.to_string() + '\n').c_str(), stderr);
   print(options.json ? to_line(to_json(written, options, loader)) : for_people(written, options, loader));
 }
 
@@ -338,7 +373,7 @@ Command add_export(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "export", "The first batch of an epoch as .npy, exactly as the loader delivers it; or the first K.");
   add_options(*parser, *options);
-  add_output(*parser, "-o,--output", options->output,
+  add_output(*parser, *options, "-o,--output", options->output,
              "where to; {} stands for the batch's number, {epoch} for its epoch's", "FILE.npy")
       ->required();
   parser
@@ -347,13 +382,13 @@ Command add_export(CLI::App& program) {
                    "earlier calls wrote count [1]")
       ->option_text("K|all")
       ->transform([](std::string text) { return text == "all" ? std::to_string(all_batches) : text; })
-      ->check(CLI::PositiveNumber);
-  add_output(*parser, "--labels", options->labels, "write the labels, too (int64)", "FILE.npy");
-  add_output(*parser, "--records", options->records, "one JSON line per row: what it shows");
-  add_output(*parser, "--state", options->state,
+      ->check(whole_number(1));
+  add_output(*parser, *options, "--labels", options->labels, "write the labels, too (int64)", "FILE.npy");
+  add_output(*parser, *options, "--records", options->records, "one JSON line per row: what it shows");
+  add_output(*parser, *options, "--state", options->state,
              "written after every batch; where FILE is there already, the epoch goes on behind the last one: the same "
              "call again, however the first ended, leaves what one unbroken call would");
-  add_output(*parser, "--ledger", options->ledger,
+  add_output(*parser, *options, "--ledger", options->ledger,
              "write what was delivered of the epoch, for merging with other ranks'");
   add_json_flag(*parser, options->json);
   return {parser, [options] { export_batches(*options); }};

@@ -17,6 +17,7 @@ constexpr std::pair<std::string_view, std::string_view> flags[] = {
     {"LoaderOptions::layout", "--layout"},
     {"LoaderOptions::shard", "--shard"},
     {"LoaderOptions::limits", "--max-pixels"},
+    {"DecodeLimits::max_pixels", "--max-pixels"},
     {"LoaderOptions::integrity", "--integrity"},
     {"LoaderOptions::exclude", "--exclude"},
     {"LoaderOptions::exactly_once", "--exactly-once"},
@@ -31,6 +32,10 @@ constexpr std::pair<std::string_view, std::string_view> flags[] = {
     {"ImageFolderOptions::index", "--index"},
     {"TarOptions::keep_index", "--keep-index"},
     {"TarOptions::shuffle_buffer", "--shuffle-buffer"},
+    {"TarOptions::max_expansion", "--max-expansion"},
+    {"HttpOptions::stall_timeout_ms", "--stall-timeout"},
+    {"HttpOptions::num_retries", "--retries"},
+    {"stall_timeout_ms", "--stall-timeout"},
     {"with exactly_once", "with --exactly-once"},
 };
 /// Flags take the names of values as they are.
@@ -49,10 +54,22 @@ void replace(std::string& message, std::string_view option, std::string_view fla
   }
 }
 
+/// Says of every option that is left that it has no flag.
+void tell_without_flag(std::string& message) {
+  constexpr std::string_view ending = "Options::";
+  constexpr std::string_view note = " (in C++ only)";
+  for (std::size_t at = message.find(ending); at != std::string::npos; at = message.find(ending, at)) {
+    at += ending.size();
+    while (at < message.size() && is_letter(message[at])) ++at;
+    message.insert(at, note);
+  }
+}
+
 }  // namespace
 
 std::string with_flags(std::string message) {
   for (const auto& [option, flag] : flags) replace(message, option, flag, false);
+  tell_without_flag(message);
   for (const std::string_view enumeration : enumerations) replace(message, enumeration, "", true);
   return message;
 }

@@ -19,7 +19,6 @@ void IncidentLog::add(const Incident& incident) {
 
 void IncidentLog::add(const Batch& batch) {
   for (const Incident& incident : batch.incidents) add(incident);
-  num_delivered_ += batch.incidents.size();
 }
 
 void IncidentLog::add_faults(const Source& source) {
@@ -33,24 +32,11 @@ void IncidentLog::add_faults(const Source& source) {
   }
 }
 
-void log_undelivered(IncidentLog& log, const Loader& loader, std::uint64_t epoch, const std::function<void()>& work) {
+void log_undelivered(IncidentLog& log, const Loader& loader, const std::function<void()>& work) {
   try {
     work();
-  } catch (const Error& error) {
-    const std::vector<Incident> incidents = loader.report().incidents;
-    for (std::size_t i = log.num_delivered(); i < incidents.size(); ++i) log.add(incidents[i]);
-    const Where& where = error.where();
-    if (log.num_delivered() >= incidents.size() && where.sample_id) {  // beyond those that a report keeps
-      log.add({.outcome = Outcome::raised,
-               .epoch = epoch,
-               .row = Incident::no_row,
-               .sample_id = *where.sample_id,
-               .path = where.path,
-               .substitute_id = 0,
-               .message = error.message(),
-               .stage = where.stage,
-               .byte_offset = where.byte_offset});
-    }
+  } catch (const Error&) {
+    for (const Incident& incident : loader.undelivered()) log.add(incident);
     throw;
   }
 }
@@ -67,7 +53,7 @@ std::vector<std::uint64_t> read_exclusions(const std::string& path, const Source
                         fmt::format("{}: expected ids below {}, received {}; the list is of another data set", path,
                                     source.size(), incident.sample_id));
     }
-    const std::string name = source.name(incident.sample_id);
+    const std::string name = as_utf8(source.name(incident.sample_id));
     if (!incident.path.empty() && incident.path != name) {
       throw ConfigError(
           "--exclude",

@@ -24,22 +24,22 @@ class IncidentLog {
   void add(const Batch& batch);
   /// What the listing left out: `id` and `row` are null.
   void add_faults(const Source& source);
+  /// As OutputFile::sync().
+  void sync() {
+    if (file_) file_->sync();
+  }
   std::uint64_t num_bytes() const noexcept { return file_ ? file_->num_bytes() : 0; }
-  /// Of the batches.
-  std::size_t num_delivered() const noexcept { return num_delivered_; }
 
  private:
   std::optional<GrowingFile> file_;
-  std::size_t num_delivered_ = 0;
 };
 
 /// Runs `work`, which adds the batches of `loader` to `log`. The rows because of which an error ends it, and that came
 /// in no batch, are added before the error goes on its way.
-void log_undelivered(IncidentLog& log, const Loader& loader, std::uint64_t epoch, const std::function<void()>& work);
+void log_undelivered(IncidentLog& log, const Loader& loader, const std::function<void()>& work);
 
 /// Ids to leave out, from lines of such a file, or plain {"id":17} lines; warnings and what the listing left out do not
-/// count. Throws ConfigError: an
-/// id whose path is not that of the sample in `source`.
+/// count. Throws ConfigError: an id whose path is not that of the sample in `source`.
 std::vector<std::uint64_t> read_exclusions(const std::string& path, const Source& source);
 
 }  // namespace muster::cli

@@ -68,6 +68,17 @@ std::string describe_batches(const Loader& loader) {
   return text;
 }
 
+/// A word on folders that hold other data sets instead of classes, as their names tell; empty otherwise.
+std::string splits_note(const Survey& survey) {
+  constexpr std::string_view splits[] = {"train", "training", "val", "valid", "validation", "test", "testing"};
+  const auto is_split = [&](const ClassCount& entry) {
+    return std::ranges::find(splits, entry.name) != std::end(splits);
+  };
+  if (survey.classes.empty() || !std::ranges::all_of(survey.classes, is_split)) return {};
+  return fmt::format("\n  note: the classes are called like parts of a data set; for those of one part give DIR/{}\n",
+                     survey.classes.front().name);
+}
+
 std::string percent(double share) {
   const double value = 100 * share;
   return value > 0 && value < 0.1 ? "<0.1 %" : fmt::format("{:.1f} %", value);
@@ -178,6 +189,7 @@ std::string for_people(const std::string& dir, const Survey& survey, const Loade
   if (survey.num_links_skipped > 0) {
     text += fmt::format("  links left out  {} that lead out of the folder, or nowhere\n", survey.num_links_skipped);
   }
+  text += splits_note(survey);
   text += fmt::format("\n  {:<16}{:>10}{:>10}{:>10}{:>10}\n", "", "min", "median", "mean", "max");
   text += spread_line("height", survey.height, 0);
   text += spread_line("width", survey.width, 0);
@@ -385,8 +397,8 @@ Command add_inspect(CLI::App& program) {
   add_options(*parser, *options);
   parser->remove_option(parser->get_option("--trace"));  // no loader runs
   add_json_flag(*parser, options->json);
-  add_output(*parser, "--png", options->png, "draw the counts as charts, too", "FILE.png");
-  add_output(*parser, "--html", options->html, "and as a page that needs no other file", "FILE.html");
+  add_output(*parser, *options, "--png", options->png, "draw the counts as charts, too", "FILE.png");
+  add_output(*parser, *options, "--html", options->html, "and as a page that needs no other file", "FILE.html");
   parser
       ->add_option("--draws", options->num_draws,
                    fmt::format("epochs, from --epoch on, whose draws are counted [{}]", options->num_draws))

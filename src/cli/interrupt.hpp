@@ -1,7 +1,12 @@
-// Ctrl-C, and the signal by which a scheduler ends a program: files whole, no temporary left, exit status 128 + signal.
+// Ctrl-C, a terminal that is closed, and the signal by which a scheduler ends a program: files whole, no temporary
+// left, and the end that the signal stands for.
 #pragma once
 
 #include <exception>
+#include <optional>
+#include <stop_token>
+
+#include "muster/loader.hpp"
 
 namespace muster::cli {
 
@@ -16,8 +21,8 @@ class Interrupted : public std::exception {
   int signal_;
 };
 
-/// From here on SIGINT and SIGTERM end the program: at once where there is nothing to clean, and for whoever asks a
-/// second time. One that was ignored from the start stays ignored.
+/// From here on SIGINT, SIGTERM and SIGHUP end the program: at once where there is nothing to clean, and for whoever
+/// asks a second time. One that was ignored from the start stays ignored.
 void watch_for_interrupts();
 
 /// While one of these lives, a signal only makes interrupted() true. Whoever holds it asks often.
@@ -33,5 +38,11 @@ class CleanEnd {
 bool interrupted() noexcept;
 /// Throws Interrupted if so.
 void end_if_interrupted();
+/// Asked to stop soon after a signal: for what waits. To be used while a CleanEnd lives.
+std::stop_token interrupt_token();
+/// The next batch, if there is one. Throws Interrupted: a signal ends the wait for it, too.
+std::optional<Batch> next_batch(EpochRange& batches);
+/// Ends the program by the signal, as if it had never been caught: only so a shell ends the loop that it runs in.
+[[noreturn]] void end_by(int signal);
 
 }  // namespace muster::cli

@@ -1,7 +1,8 @@
 // muster SUBCOMMAND DIR [options]
 //
 // Results go to standard output, progress and diagnostics to standard error. Exit status: 0 done, 1 the data or the
-// run failed, 2 the call or the configuration was wrong, 128 + signal interrupted (130 by Ctrl-C).
+// run failed, 2 the call or the configuration was wrong. Interrupted, it ends by the signal (130 in a shell, by
+// Ctrl-C).
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -21,7 +22,7 @@ namespace {
 enum ExitStatus { done = 0, run_failed = 1, call_was_wrong = 2 };
 
 int fail(ExitStatus status, const std::string& message) {
-  std::fputs(fmt::format("muster: {}\n", muster::cli::with_flags(message)).c_str(), stderr);
+  muster::cli::tell(muster::cli::with_flags(message));
   return status;
 }
 
@@ -63,9 +64,15 @@ int main(int argc, char** argv) {
     muster::cli::watch_for_interrupts();
     return run(argc, argv);
   } catch (const muster::cli::Interrupted& interrupted) {
-    return 128 + interrupted.signal();
+    muster::cli::end_by(interrupted.signal());
   } catch (const muster::ConfigError& error) {
     return fail(call_was_wrong, error.what());
+  } catch (const muster::Error& error) {
+    const char* const advice =
+        "\nGo on without such samples by --on-error mask or substitute; muster verify DIR --report FILE lists them "
+        "all, "
+        "and --exclude FILE leaves them out.";
+    return fail(run_failed, error.what() + std::string(error.where().sample_id ? advice : ""));
   } catch (const std::exception& error) {
     return fail(run_failed, error.what());
   }

@@ -49,10 +49,11 @@ std::string npy_header(DType dtype, const Shape& shape) {
   return header + description;
 }
 
-void write_npy(const std::filesystem::path& path, const Tensor& tensor) {
+void write_npy(const std::filesystem::path& path, const Tensor& tensor, bool synced) {
   OutputFile file(path);
   file.write(npy_header(tensor.dtype(), tensor.shape()));
   file.write(tensor.bytes());
+  if (synced) file.sync();
   file.commit();
 }
 

@@ -12,7 +12,8 @@ namespace muster::cli {
 /// not know, is described as its 16 bits ('<u2').
 std::string npy_header(DType dtype, const Shape& shape);
 
-/// Throws std::system_error naming the path; an existing file is replaced as a whole or stays as it was.
-void write_npy(const std::filesystem::path& path, const Tensor& tensor);
+/// Throws std::system_error naming the path; an existing file is replaced as a whole or stays as it was. `synced`: the
+/// content is on the disk before it takes the name.
+void write_npy(const std::filesystem::path& path, const Tensor& tensor, bool synced = false);
 
 }  // namespace muster::cli

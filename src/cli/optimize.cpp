@@ -167,12 +167,14 @@ void open_out(const fs::path& out, const OptimizeOptions& options) {
   file.commit();
 }
 
-/// Removes what a call that was killed left under a temporary name (FILE.PID.tmp; see OutputFile).
+/// Removes what a call that was killed left under a temporary name (see temporary_path()).
 void remove_leftovers(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const fs::path name = entry.path().filename();
-    const std::string pid = name.stem().extension().string();
-    if (name.extension() != ".tmp" || pid.size() < 2 || !entry.is_regular_file()) continue;
+    const std::string random = name.stem().extension().string();
+    const std::string pid = name.stem().stem().extension().string();
+    const bool is_random = random.size() == 17 && random.find_first_not_of("0123456789abcdef", 1) == std::string::npos;
+    if (name.extension() != ".tmp" || !is_random || pid.size() < 2 || !entry.is_regular_file()) continue;
     pid_t process = 0;
     const auto [end, error] = std::from_chars(pid.data() + 1, pid.data() + pid.size(), process);
     if (error != std::errc{} || end != pid.data() + pid.size() || process <= 0) continue;
@@ -444,9 +446,7 @@ Command add_optimize(CLI::App& program) {
       ->option_text("Q")
       ->check(CLI::Range(1, 100).description(""))
       ->needs(max_side_option);
-  parser->add_option("--threads", call->threads, "workers [0: one per core]")
-      ->option_text("N")
-      ->check(CLI::NonNegativeNumber);
+  parser->add_option("--threads", call->threads, "workers [0: one per core]")->option_text("N")->check(whole_number());
   add_json_flag(*parser, call->json);
   return {parser, [call] { optimize(*call); }};
 }

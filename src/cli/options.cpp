@@ -89,14 +89,25 @@ Integrity integrity_from_name(std::string_view name) {
 
 }  // namespace
 
+CLI::Validator whole_number(std::int64_t least) {
+  const auto check = [least](std::string& text) -> std::string {
+    std::uint64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc() && rest == end && value >= static_cast<std::uint64_t>(least)) return {};
+    return fmt::format("expected a whole number of at least {}, received {}", least, text);
+  };
+  return CLI::Validator(check, "");
+}
+
 void add_options(CLI::App& parser, Options& options) {
   add_source_options(parser, options);
+  parser.callback([&options] { own_files(options); });  // before anything is opened
 
   const auto preset = add_choice(parser, "--preset", options.preset, Pipeline::preset_names(),
                                  fmt::format("pipeline by name [{}]", options.preset))
                           ->group(pixels_group);
-  parser.add_option("--pipeline", options.pipeline_file, "pipeline from a JSON file, instead of a preset")
-      ->option_text("FILE")
+  add_input(parser, options, "--pipeline", options.pipeline_file, "pipeline from a JSON file, instead of a preset")
       ->excludes(preset)
       ->group(pixels_group);
   add_choice(parser, "--color", options.color, {"rgb", "grey"}, "channels of the batches [as the pipeline says]")
@@ -109,11 +120,11 @@ void add_options(CLI::App& parser, Options& options) {
   parser.add_option("--batch-size", options.batch_size, "rows per batch [64]")->option_text("N")->group(batches_group);
   parser.add_option("--epoch", options.epoch, "first epoch; order and draws depend on it [0]")
       ->option_text("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number())
       ->group(batches_group);
   parser.add_option("--seed", options.seed, "of order and draws [0]")
       ->option_text("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number())
       ->group(batches_group);
   parser.add_flag("--shuffle", options.shuffle, "a fresh order for every epoch")->group(batches_group);
   add_choice(parser, "--last-batch", options.last_batch, names_up_to(LastBatch::strict),
@@ -154,39 +165,51 @@ void add_options(CLI::App& parser, Options& options) {
           },
           ""))
       ->group(batches_group);
-  parser.add_option("--exclude", options.exclude, "leave out the samples of these JSON lines, as --report writes them")
-      ->option_text("FILE")
+  add_input(parser, options, "--exclude", options.exclude,
+            "leave out the samples of these JSON lines, as --report writes them")
       ->group(batches_group);
   parser
       .add_flag("--exactly-once", options.exactly_once,
                 "refuse what could show a sample twice or not at all; for evaluation")
       ->group(batches_group);
-  add_output(parser, "--report", options.report, "write every row that fails as a JSON line")->group(batches_group);
+  add_output(parser, options, "--report", options.report, "write every row that fails as a JSON line")
+      ->group(batches_group);
 
   parser.add_option("--threads", options.threads, "workers [0: one per core]")->option_text("N")->group(speed_group);
   parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2]")
       ->option_text("N")
-      ->check(CLI::PositiveNumber.description(""))
+      ->check(whole_number(1))
       ->group(speed_group);
   parser.add_option("--io-threads", options.io_threads, "threads that only read, for slow storage [0: workers read]")
       ->option_text("N")
       ->group(speed_group);
-  add_output(parser, "--trace", options.trace, "write what every thread did when, for Perfetto or chrome://tracing")
+  add_output(parser, options, "--trace", options.trace,
+             "write what every thread did when, for Perfetto or chrome://tracing")
       ->group(speed_group);
 }
 
-CLI::Option* add_output(CLI::App& parser, const std::string& option, std::string& path, const std::string& description,
-                        const std::string& text) {
-  return parser.add_option(option, path, description)
-      ->option_text(text)
-      ->check(CLI::Validator(
-          [](std::string& name) {
-            return name == "-"
-                       ? "expected a file, received -: standard output is for the result; name a file or a pipe "
-                         "(or ./- for a file of that name)"
-                       : std::string{};
-          },
-          ""));
+CLI::Option* add_output(CLI::App& parser, SourceOptions& options, const std::string& option, std::string& path,
+                        const std::string& description, const std::string& text) {
+  CLI::Option* added =
+      parser.add_option(option, path, description)
+          ->option_text(text)
+          ->check(CLI::Validator(
+              [](std::string& name) {
+                return name == "-"
+                           ? "expected a file, received -: standard output is for the result; name a file or a pipe "
+                             "(or ./- for a file of that name)"
+                           : std::string{};
+              },
+              ""));
+  options.outputs.push_back({added->get_name(), &path});
+  return added;
+}
+
+CLI::Option* add_input(CLI::App& parser, SourceOptions& options, const std::string& option, std::string& path,
+                       const std::string& description, const std::string& text) {
+  CLI::Option* added = parser.add_option(option, path, description)->option_text(text);
+  options.inputs.push_back({added->get_name(), &path});
+  return added;
 }
 
 void add_json_flag(CLI::App& parser, bool& json) {

@@ -13,6 +13,9 @@
 
 namespace muster::cli {
 
+/// A check that a value is a whole number of at least `least`.
+CLI::Validator whole_number(std::int64_t least = 0);
+
 struct Options : SourceOptions {
   std::string preset = "imagenet-train";
   std::string pipeline_file;  // instead of `preset`
@@ -44,9 +47,12 @@ struct Options : SourceOptions {
 
 /// Adds DIR and all of the options above.
 void add_options(CLI::App& parser, Options& options);
-/// Adds an option that names a file to write; refuses "-".
-CLI::Option* add_output(CLI::App& parser, const std::string& option, std::string& path, const std::string& description,
-                        const std::string& text = "FILE");
+/// Adds an option that names a file to write; refuses "-", and a file that another option names.
+CLI::Option* add_output(CLI::App& parser, SourceOptions& options, const std::string& option, std::string& path,
+                        const std::string& description, const std::string& text = "FILE");
+/// Adds an option that names a file to read, which no other may write.
+CLI::Option* add_input(CLI::App& parser, SourceOptions& options, const std::string& option, std::string& path,
+                       const std::string& description, const std::string& text = "FILE");
 /// Adds `--json`.
 void add_json_flag(CLI::App& parser, bool& json);
 

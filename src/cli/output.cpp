@@ -2,7 +2,9 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <random>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -28,27 +30,56 @@ bool write_all(int file, std::span<const std::byte> bytes) {
 }
 
 [[noreturn]] void fail_to_write(const std::filesystem::path& path) {
-  throw std::system_error(errno, std::generic_category(), fmt::format("cannot write {}", path.string()));
+  const int cause = errno;  // before the message is made, which may set it
+  throw std::system_error(cause, std::generic_category(), fmt::format("cannot write {}", path.string()));
 }
 
 }  // namespace
 
-void print(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
+std::string visible(std::string_view text) {
+  std::string shown(text);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(shown[i]);
+    if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) shown[i] = '?';
+    // U+0080 to U+009F, in UTF-8
+    const auto next = i + 1 < shown.size() ? static_cast<unsigned char>(shown[i + 1]) : 0;
+    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) shown.replace(i, 2, "?");
   }
+  return shown;
+}
+
+void print(std::string_view bytes) {
+  const std::string text = visible(bytes);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    const int cause = errno;
+    throw std::system_error(cause, std::generic_category(), "cannot write to standard output");
+  }
+}
+
+void tell(const std::string& text) { std::fputs(fmt::format("muster: {}\n", visible(text)).c_str(), stderr); }
+
+std::string as_utf8(const std::string& bytes) {
+  using Json = nlohmann::ordered_json;
+  return Json::parse(Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
 
 std::string to_line(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
+std::filesystem::path temporary_path(const std::filesystem::path& path) {
+  std::random_device random;
+  return fmt::format("{}.{}.{:08x}{:08x}.tmp", path.string(), getpid(), random(), random());
+}
+
 OutputFile::OutputFile(const std::filesystem::path& path) : path_(path) {
   const bool exists = std::filesystem::exists(path_);
   const bool in_place = exists && !std::filesystem::is_regular_file(path_);
   if (exists && !in_place) path_ = std::filesystem::canonical(path_);
-  written_path_ = in_place ? path_ : std::filesystem::path(fmt::format("{}.{}.tmp", path_.string(), getpid()));
-  file_ = open(written_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  written_path_ = in_place ? path_ : temporary_path(path_);
+  // A new file, not one that somebody else has put, or linked, there.
+  const int how = in_place ? O_TRUNC : O_CREAT | O_EXCL | O_NOFOLLOW;
+  file_ = open(written_path_.c_str(), O_WRONLY | O_CLOEXEC | how, 0666);
   if (file_ < 0) fail();
 }
 
@@ -62,6 +93,10 @@ void OutputFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 
 void OutputFile::write(std::span<const std::byte> bytes) {
   if (!write_all(file_, bytes)) fail();
+}
+
+void OutputFile::sync() {
+  if (written_path_ != path_ && fsync(file_) != 0) fail();
 }
 
 void OutputFile::commit() {
@@ -121,6 +156,10 @@ void GrowingFile::write(std::string_view text) {
     fail_to_write(path_);
   }
   num_bytes_ += text.size();
+}
+
+void GrowingFile::sync() {
+  if (is_regular_ && fsync(file_) != 0) fail_to_write(path_);
 }
 
 }  // namespace muster::cli

@@ -12,11 +12,23 @@
 
 namespace muster::cli {
 
-/// Writes to standard output at once; throws std::system_error when that fails (a full disk).
+/// `text` for a terminal: control characters other than line ends and tabs, which names of files may hold, become '?'.
+std::string visible(std::string_view text);
+
+/// Writes to standard output at once, visible(); throws std::system_error when that fails (a full disk).
 void print(std::string_view text);
+
+/// Writes "muster: TEXT" to standard error, visible().
+void tell(const std::string& text);
+
+/// Bytes that are no UTF-8 become U+FFFD, as in JSON.
+std::string as_utf8(const std::string& bytes);
 
 /// One line; bytes that are no UTF-8 become U+FFFD.
 std::string to_line(const nlohmann::ordered_json& json);
+
+/// Beside `path`, PATH.PID.RANDOM.tmp: a name that nobody can guess, and from which the process can be told.
+std::filesystem::path temporary_path(const std::filesystem::path& path);
 
 /// Takes the name of `path` only when commit() is called; until then the content grows under a temporary name
 /// beside it, which the destructor removes. What is no regular file (a device, a pipe) is written directly.
@@ -30,6 +42,8 @@ class OutputFile {
 
   void write(std::string_view text);
   void write(std::span<const std::byte> bytes);
+  /// Waits until all is on the disk, and not only on its way there. For files alone.
+  void sync();
   void commit();
 
   /// Where the content grows: for functions that write a file themselves.
@@ -60,6 +74,8 @@ class GrowingFile {
 
   /// All of it, or nothing: what a full disk cuts is taken back.
   void write(std::string_view text);
+  /// As OutputFile::sync().
+  void sync();
   std::uint64_t num_bytes() const noexcept { return num_bytes_; }
 
  private:

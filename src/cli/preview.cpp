@@ -59,14 +59,14 @@ Image batch_sheet(Loader& loader, const SheetOptions& options) {
                       fmt::format("expected a batch below {}, received {}", loader.num_batches(), *options.batch));
   }
   Progress progress("preview", (*options.batch + 1) * static_cast<std::uint64_t>(options.batch_size));
-  for (const Batch& batch : loader.epoch(options.epoch)) {
-    end_if_interrupted();
-    progress.advance(batch.rows.size(), batch.incidents.size());
-    if (batch.index < *options.batch) continue;
-    return contact_sheet(batch, {.layout = loader.options().layout,
-                                 .pipeline = loader.pipeline(),
-                                 .classes = loader.source().classes(),
-                                 .cell = options.sheet.cell});
+  EpochRange batches = loader.epoch(options.epoch);
+  while (const std::optional<Batch> batch = next_batch(batches)) {
+    progress.advance(batch->rows.size(), batch->incidents.size());
+    if (batch->index < *options.batch) continue;
+    return contact_sheet(*batch, {.layout = loader.options().layout,
+                                  .pipeline = loader.pipeline(),
+                                  .classes = loader.source().classes(),
+                                  .cell = options.sheet.cell});
   }
   throw ConfigError("--batch", fmt::format("epoch {} ended before batch {}", options.epoch, *options.batch));
 }
@@ -129,9 +129,10 @@ Command add_preview(CLI::App& program) {
       "as the trainer gets them. A PNG contact sheet, or one HTML page with every number.");
   add_options(*parser, *options);
   PreviewOptions& sheet = options->sheet;
-  add_output(*parser, "-o,--output", options->output, fmt::format("PNG to write [{}]", default_output), "FILE.png");
-  CLI::Option* html =
-      add_output(*parser, "--html", options->html, "page to write, larger; it needs no other file", "FILE.html");
+  add_output(*parser, *options, "-o,--output", options->output, fmt::format("PNG to write [{}]", default_output),
+             "FILE.png");
+  CLI::Option* html = add_output(*parser, *options, "--html", options->html,
+                                 "page to write, larger; it needs no other file", "FILE.html");
   parser
       ->add_option("--samples", sheet.num_samples,
                    fmt::format("the first samples of the epoch's order [{}]", sheet.num_samples))
@@ -139,11 +140,11 @@ Command add_preview(CLI::App& program) {
   CLI::Option* ids = parser->add_option("--ids", sheet.ids, "these samples instead, by id")
                          ->option_text("ID,...")
                          ->delimiter(',')
-                         ->check(CLI::NonNegativeNumber);
+                         ->check(whole_number());
   CLI::Option* rows = parser->add_option("--rows", sheet.rows, "or those of these rows of the epoch")
                           ->option_text("ROW,...")
                           ->delimiter(',')
-                          ->check(CLI::NonNegativeNumber);
+                          ->check(whole_number());
   parser
       ->add_option("--variants", sheet.num_variants,
                    fmt::format("of each sample: --epoch and those after it [{}]", sheet.num_variants))
@@ -157,7 +158,7 @@ Command add_preview(CLI::App& program) {
                                         "the rows of this batch of the epoch instead, fillers "
                                         "and substitutes included")
                            ->option_text("B")
-                           ->check(CLI::NonNegativeNumber);
+                           ->check(whole_number());
   ids->excludes(rows);
   for (CLI::Option* other : {ids, rows, html}) batch->excludes(other);
   parser->get_option("--trace")->needs(batch);  // only there a loader runs

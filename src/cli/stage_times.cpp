@@ -89,7 +89,7 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
       StageTimes one;
       double one_rendered = 0;
       sample.clear();
-      timed(one.read, [&] { loader.source().read(id, sample, {}); });
+      timed(one.read, [&] { loader.source().read(id, sample, interrupt_token()); });
       timed(one.probe, [&] { info = decoder.probe(sample.bytes); });
       timed(one.plan, [&] { pipeline.plan(info.size, key, plan); });
       if (fast) {

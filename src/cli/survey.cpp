@@ -30,6 +30,7 @@ constexpr std::size_t num_enlargement_bins = 8;
 
 /// What the header of one sample says, or why it cannot be read; and what its plans do.
 struct Probed {
+  std::uint64_t id = 0;
   std::optional<ImageInfo> info;
   std::string error;
   std::int64_t label = 0;
@@ -46,10 +47,10 @@ double enlargement_of(const Plan& plan) {
   return 1 / std::min(std::abs(map.y_scale), std::abs(map.x_scale));
 }
 
-void probe_sample(const Loader& loader, std::uint64_t id, Sample& sample, Probed& result) {
+void probe_sample(const Loader& loader, Sample& sample, Probed& result) {
   sample.clear();
   try {
-    loader.source().read(id, sample, {});
+    loader.source().read(result.id, sample, interrupt_token());
     result.info = probe(sample.bytes, loader.pipeline().decode_options(), loader.options().limits);
   } catch (const Error& error) {
     result.error = error.message();
@@ -75,20 +76,26 @@ void draw_plan(const Loader& loader, const SampleKey& key, Plan& plan, Probed& r
   result.largest = std::max(result.largest, factor);
 }
 
-/// Element i belongs to sample i.
+/// All samples but those that are left out, by id.
 std::vector<Probed> probe_all(const Loader& loader, int num_threads, std::uint64_t first_epoch,
                               std::uint64_t num_epochs) {
-  std::vector<Probed> results(loader.source().size());
+  const std::vector<std::uint64_t>& excluded = loader.options().exclude;
+  std::vector<Probed> results(loader.source().size() - excluded.size());
+  std::uint64_t num_excluded = 0;
+  for (std::uint64_t i = 0; i < results.size(); ++i) {
+    while (num_excluded < excluded.size() && excluded[num_excluded] == i + num_excluded) ++num_excluded;
+    results[i].id = i + num_excluded;
+  }
   std::atomic<std::uint64_t> next = 0;
   Progress progress("inspect", results.size());
   run_on_threads(num_threads, [&] {
     Sample sample;
     Plan plan;
-    for (std::uint64_t id = next++; id < results.size() && !interrupted(); id = next++) {
-      Probed& result = results[id];
-      probe_sample(loader, id, sample, result);
-      for (std::uint64_t i = 0; i < num_epochs && result.info; ++i) {
-        draw_plan(loader, {loader.options().seed, first_epoch + i, id}, plan, result);
+    for (std::uint64_t i = next++; i < results.size() && !interrupted(); i = next++) {
+      Probed& result = results[i];
+      probe_sample(loader, sample, result);
+      for (std::uint64_t k = 0; k < num_epochs && result.info; ++k) {
+        draw_plan(loader, {loader.options().seed, first_epoch + k, result.id}, plan, result);
       }
       progress.advance(1, result.info ? 0 : 1);
     }
@@ -178,11 +185,10 @@ Survey survey(const Loader& loader, int num_threads, std::uint64_t first_epoch, 
   survey.enlargement.bins = enlargement_bins();
 
   std::vector<double> heights, widths, megapixels, aspects, kilobytes;
-  for (std::uint64_t id = 0; id < samples.size(); ++id) {
-    const Probed& sample = samples[id];
+  for (const Probed& sample : samples) {
     survey.num_bytes += sample.num_bytes;
     if (!sample.info) {
-      survey.failures.push_back({id, source.name(id), sample.error});
+      survey.failures.push_back({sample.id, source.name(sample.id), sample.error});
       continue;
     }
     ++survey.formats[std::string(name(sample.info->format))];

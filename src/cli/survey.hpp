@@ -87,8 +87,8 @@ struct Survey {
   std::uint64_t num_turned() const;
 };
 
-/// Reads every header on several threads, and plans every image for `num_epochs` epochs from `first_epoch` on. What
-/// cannot be read is counted, and no error.
+/// Reads every header on several threads, and plans every image for `num_epochs` epochs from `first_epoch` on: of all
+/// shards, without the samples that the loader leaves out. What cannot be read is counted, and no error.
 Survey survey(const Loader& loader, int num_threads, std::uint64_t first_epoch, std::uint64_t num_epochs);
 
 }  // namespace muster::cli

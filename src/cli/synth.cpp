@@ -20,6 +20,7 @@
 #include "jpeg_writer.hpp"
 #include "muster/decode.hpp"
 #include "muster/error.hpp"
+#include "options.hpp"
 #include "output.hpp"
 #include "photo.hpp"
 #include "progress.hpp"
@@ -123,8 +124,12 @@ class NewFolder {
                                              "new folder or remove it first",
                                              path.string()));
     }
-    growing_ = fmt::format("{}.{}.tmp", path_.string(), getpid());
-    fs::create_directories(growing_);
+    fs::create_directories(path_.parent_path());
+    const fs::path growing = temporary_path(path_);
+    if (!fs::create_directory(growing)) {
+      throw std::runtime_error(fmt::format("{} is there already, and not this program's", growing.string()));
+    }
+    growing_ = growing;
   }
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;
@@ -170,11 +175,11 @@ Command add_synth(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "synth", "Makes a photo-like data set in a new folder DIR: DIR/class000/000000.jpg and so on.");
   parser->add_option("DIR", options->dir, "a folder that is not there yet, or empty")->required()->option_text(" ");
-  parser->add_option("--images", options->num_images, "[400]")->option_text("N")->check(CLI::PositiveNumber);
+  parser->add_option("--images", options->num_images, "[400]")->option_text("N")->check(whole_number(1));
   parser->add_option("--classes", options->num_classes, "[10]")->option_text("K")->check(CLI::Range(1, 1000));
   parser->add_option("--seed", options->seed, "the same seed makes the same files [0]")
       ->option_text("S")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number());
   parser->add_option("--height", options->typical.height, "typical height; single images vary [400]")
       ->option_text("PIXELS")
       ->check(sides);
@@ -183,7 +188,7 @@ Command add_synth(CLI::App& program) {
       ->check(sides);
   parser->add_option("--threads", options->threads, "workers [0: one per core]")
       ->option_text("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number());
   return {parser, [options] { synth(*options); }};
 }
 

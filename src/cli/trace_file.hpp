@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "interrupt.hpp"
 #include "muster/stats.hpp"
 #include "output.hpp"
 
@@ -20,7 +21,8 @@ class TraceFile : public SpanSink {
   }
 
  private:
-  OutputFile file_;  // outlives what writes into it
+  CleanEnd clean_end_;  // from before there is a temporary file on
+  OutputFile file_;     // outlives what writes into it
   ChromeTrace trace_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -92,48 +93,58 @@ void decode_all(const Options& options, const std::shared_ptr<const Source>& sou
   Loader loader(source, pipeline, loading);
   Progress progress("verify", loader.num_rows() / loading.shard.count);
   run_traced(loader, [&] {
-    for (const Batch& batch : loader.epoch(options.epoch)) {
-      log.add(batch);
-      for (const Incident& incident : batch.incidents) findings.damaged.push_back(incident);
-      const std::uint64_t num_samples = batch.rows.size() - static_cast<std::uint64_t>(batch.num_fillers);
+    EpochRange batches = loader.epoch(options.epoch);
+    while (const std::optional<Batch> batch = next_batch(batches)) {
+      log.add(*batch);
+      for (const Incident& incident : batch->incidents) findings.damaged.push_back(incident);
+      const std::uint64_t num_samples = batch->rows.size() - static_cast<std::uint64_t>(batch->num_fillers);
       findings.num_samples += num_samples;
-      progress.advance(num_samples, batch.incidents.size());
-      end_if_interrupted();
+      progress.advance(num_samples, batch->incidents.size());
     }
   });
 }
 
-std::vector<std::uint64_t> hashes(const VerifyOptions& options, const std::shared_ptr<const Source>& source,
-                                  const Pipeline& pipeline, const Setting& setting) {
+/// Throws ConfigError: the options do not go with what is verified.
+Loader compared_loader(const VerifyOptions& options, const std::shared_ptr<const Source>& source,
+                       const Pipeline& pipeline, const Setting& setting) {
   LoaderOptions loading = loader_options(options, *source);
   if (loading.on_error == OnError::raise) loading.on_error = OnError::mask;  // what is damaged was told already
   loading.error_budget = {};
   loading.num_threads = setting.num_threads;
   loading.num_io_threads = setting.num_io_threads;
   loading.prefetch = setting.prefetch;
-  Loader loader(source, pipeline, loading);
+  return {source, pipeline, loading};
+}
+
+std::vector<std::uint64_t> hashes(const VerifyOptions& options, Loader loader) {
   const std::uint64_t num_batches = std::min(options.num_batches, loader.num_batches());
-  Progress progress(fmt::format("{} threads", setting.num_threads),
-                    num_batches * static_cast<std::uint64_t>(loading.batch_size));
+  Progress progress(fmt::format("{} threads", loader.num_threads()),
+                    num_batches * static_cast<std::uint64_t>(options.batch_size));
   std::vector<std::uint64_t> found;
-  for (const Batch& batch : loader.epoch(options.epoch)) {
-    found.push_back(hash_of(batch));
-    progress.advance(batch.rows.size());
-    if (found.size() == num_batches) break;
-    end_if_interrupted();
+  EpochRange batches = loader.epoch(options.epoch);
+  while (found.size() < num_batches) {
+    const std::optional<Batch> batch = next_batch(batches);
+    if (!batch) break;
+    found.push_back(hash_of(*batch));
+    progress.advance(batch->rows.size());
   }
   return found;
 }
 
-/// The same batches under settings that may not matter.
+/// What may not matter; threads no more than a loader takes.
+std::vector<Setting> settings_of(const VerifyOptions& options) {
+  const int most = num_threads(options);
+  constexpr int limit = 256;
+  return {{1, 0, 1}, {most, 0, 2}, {std::max(most, std::min(2 * most + 1, limit)), 0, 4}, {most, 3, 2}};
+}
+
+/// The same batches under all settings.
 void compare_settings(const VerifyOptions& options, const std::shared_ptr<const Source>& source,
                       const Pipeline& pipeline, Findings& findings) {
-  const int most = num_threads(options);
-  findings.settings = {{1, 0, 1}, {most, 0, 2}, {2 * most + 1, 0, 4}, {most, 3, 2}};
   std::vector<std::uint64_t> expected;
   std::set<std::uint64_t> differing;
   for (const Setting& setting : findings.settings) {
-    const std::vector<std::uint64_t> found = hashes(options, source, pipeline, setting);
+    const std::vector<std::uint64_t> found = hashes(options, compared_loader(options, source, pipeline, setting));
     if (expected.empty()) expected = found;
     for (std::uint64_t index = 0; index < expected.size(); ++index) {
       if (found.at(index) != expected[index]) differing.insert(index);
@@ -197,11 +208,14 @@ Json to_json(const VerifyOptions& options, const Findings& findings) {
 void verify(const VerifyOptions& options) {
   const Pipeline pipeline = make_pipeline(options);
   const std::shared_ptr<const Source> source = open_source(options);
-  Loader(source, pipeline, loader_options(options, *source));  // a wrong call leaves the report as it was
+  // A wrong call leaves the report as it was, and is not noticed only after everything was decoded.
+  Loader(source, pipeline, loader_options(options, *source));
+  Findings findings;
+  findings.settings = settings_of(options);
+  for (const Setting& setting : findings.settings) compared_loader(options, source, pipeline, setting);
   const CleanEnd clean_end;
   IncidentLog log(options.report);
   log.add_faults(*source);
-  Findings findings;
   findings.left_out = source->faults();
   decode_all(options, source, pipeline, log, findings);
   compare_settings(options, source, pipeline, findings);
