@@ -57,6 +57,7 @@ TEST_CASE("cli check: batches that fit end with 0 and show every shape") {
   CHECK(says(result.out, "full batch {4, 3, 32, 32} last batch {2, 3, 32, 32}"));
   CHECK(says(result.out, "{4, 16, 5, 5}"));
   CHECK(says(result.out, "the last batch, {2, 3, 32, 32}, fits"));
+  CHECK(says(result.out, "{2, 16, 5, 5}"));  // in a table of its own
   CHECK(says(result.out, "the model fits these batches"));
 }
 
@@ -73,6 +74,12 @@ TEST_CASE("cli check: a layer that does not fit ends with 1 and says what would 
   CHECK(batch["rows"].size() == 7);
   CHECK(batch["diagnosis"]["cause"] == "flatten follows the image size");
   CHECK(batch["diagnosis"]["fitting_sizes"]["size"] == json({32, 32}));
+}
+
+TEST_CASE("cli check: whether every shape is known is in the JSON, too") {
+  const json summary = json::parse(run({"check", "--shape", "4,3,32,32", "--layers", lenet, "--json"}).out);
+  CHECK(summary["all_shapes_known"] == true);
+  CHECK(summary["batches"][0]["first_unknown"].is_null());
 }
 
 TEST_CASE("cli check: colour, layout and shard are those of the loader") {
@@ -100,6 +107,26 @@ TEST_CASE("cli check: layers come from a file or standard input") {
       fmt::format("{} < {}", command_line({"check", "--shape", "2,3,32,32", "--layers", "-"}), quoted(file.string())));
   CHECK(piped.status == 0);
   CHECK(says(piped.out, "forward(): Flatten()"));
+}
+
+TEST_CASE(
+    "cli check: a print that alone cannot decide ends with 1 and says so, one that fits says what that rests on") {
+  const char* net =
+      "Net((conv1): Conv2d(3, 6, 5) (pool): MaxPool2d(2) (conv2): Conv2d(6, 16, 5) (fc1): Linear(400, 10))";
+  const Result open = run({"check", "--shape", "4,3,32,32", "--layers", net});
+  CHECK(open.status == 1);
+  CHECK(open.err == "muster: the print of the model alone cannot decide whether it fits these batches\n");
+  CHECK(says(open.out, "the model fits if forward() calls MaxPool2d(kernel_size=2) once more"));
+  CHECK(says(open.out, "undecided"));
+  const json summary = json::parse(run({"check", "--shape", "4,3,32,32", "--layers", net, "--json"}).out);
+  CHECK(summary["fits"] == false);
+  CHECK(summary["undecided"] == true);
+  CHECK(says(summary["batches"][0]["diagnosis"]["fits_if"], "once more"));
+  const Result fits = run({"check", "--shape", "4,3,22,22", "--layers", net});
+  CHECK(fits.status == 0);
+  CHECK(says(fits.out, "note: the print of Net does not show its forward()"));
+  const Result wrong = run({"check", "--shape", "4,3,28,28", "--layers", lenet, "--json"});
+  CHECK(json::parse(wrong.out)["undecided"] == false);
 }
 
 TEST_CASE("cli check: a wrong call ends with 2 and says why") {

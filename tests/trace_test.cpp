@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string>
@@ -122,7 +123,7 @@ TEST_CASE("trace: random networks come to PyTorch's shapes, and fail where PyTor
 
 TEST_CASE("trace: the sizes that are said to fit do fit, and those beside them do not") {
   std::ifstream file(test::golden_dir() / "trace.txt");
-  int num_proposals = 0;
+  int num_proposals = 0, num_whole = 0;
   for (std::string line; std::getline(file, line);) {
     const std::size_t first = line.find(" | "), second = line.find(" | ", first + 3);
     const Dims batch = numbers(line.substr(first + 3, second - first - 3));
@@ -131,17 +132,183 @@ TEST_CASE("trace: the sizes that are said to fit do fit, and those beside them d
     if (!trace.diagnosis || !trace.diagnosis->sizes) continue;
     ++num_proposals;
     CAPTURE(line);
+    const bool whole = !advises(*trace.diagnosis, "(as far as");
     const auto passes = [&](Size size) {
       const Trace again = trace_shapes(layers, {batch[0], batch[1], size.height, size.width});
-      return again.fits() || again.diagnosis->row > trace.diagnosis->row;
+      return again.fits() || (!whole && again.diagnosis->row > trace.diagnosis->row);
     };
     const FittingSizes& sizes = *trace.diagnosis->sizes;
     CHECK(passes(sizes.from));
     CHECK(passes(sizes.size));
     CHECK(passes(sizes.to));
-    CHECK_FALSE(passes({batch[2], batch[3]}));
+    num_whole += whole ? 1 : 0;
+    // One step further no longer fits; only what lies beyond the batch's own size was never tried.
+    const auto beside = [&](Size size, std::int64_t step) {
+      const bool along_height = sizes.from.height != batch[2] || sizes.to.height != batch[2];
+      const bool along_width = sizes.from.width != batch[3] || sizes.to.width != batch[3];
+      return Size{size.height + (along_height ? step : 0), size.width + (along_width ? step : 0)};
+    };
+    const Size below = beside(sizes.from, -1), above = beside(sizes.to, 1);
+    const bool smaller = sizes.to.height < batch[2] || sizes.to.width < batch[3];
+    if (smaller && below.height > 0 && below.width > 0) CHECK_FALSE(passes(below));
+    if (!smaller && std::max(above.height, above.width) <= 1024) CHECK_FALSE(passes(above));
   }
   CHECK(num_proposals > 30);
+  CHECK(num_whole > 20);
+}
+
+namespace {
+
+/// The number after `word`, if the remedy has it.
+std::optional<std::int64_t> number_after(const std::string& remedy, std::string_view word) {
+  const std::size_t at = remedy.find(word);
+  if (at == std::string::npos) return std::nullopt;
+  return std::stoll(remedy.substr(at + word.size()));
+}
+
+/// The layers as the remedy says; nothing for what changes the batch or is advice in general.
+std::optional<std::vector<Layer>> mended(std::vector<Layer> layers, const std::string& remedy, std::size_t failing) {
+  const auto place = number_after(remedy, " layer ");
+  const auto flatten =
+      std::ranges::find_if(layers, [](const Layer& layer) { return std::holds_alternative<Flatten>(layer.kind); });
+  if (remedy.starts_with("padding=")) {
+    std::get<Conv2d>(layers[static_cast<std::size_t>(*place) - 1].kind).padding = *number_after(remedy, "padding=");
+  } else if (remedy.starts_with("ceil_mode=True")) {
+    Layer::Kind& pool = layers[static_cast<std::size_t>(*place) - 1].kind;
+    if (auto* max = std::get_if<MaxPool2d>(&pool)) max->ceil_mode = true;
+    if (auto* average = std::get_if<AvgPool2d>(&pool)) average->ceil_mode = true;
+  } else if (remedy.starts_with("Linear(")) {
+    std::get<Linear>(layers[failing].kind).in_features = *number_after(remedy, "Linear(");
+  } else if (remedy.starts_with("AdaptiveAvgPool2d(") && flatten != layers.end()) {
+    const std::int64_t side = *number_after(remedy, "AdaptiveAvgPool2d(");
+    layers.insert(flatten, Layer(AdaptiveAvgPool2d{side, side}));
+  } else if (remedy.starts_with("in_channels = ") || remedy.starts_with("out_channels = ")) {
+    const std::int64_t channels = *number_after(remedy, "channels = ");
+    const auto set = [&](auto* conv) {
+      if (conv != nullptr) (remedy[0] == 'i' ? conv->in_channels : conv->out_channels) = channels;
+    };
+    Layer::Kind& kind = layers[static_cast<std::size_t>(*place) - 1].kind;
+    set(std::get_if<Conv2d>(&kind));
+    set(std::get_if<ConvTranspose2d>(&kind));
+  } else if (remedy.starts_with("Flatten() before it")) {
+    layers.insert(layers.begin() + static_cast<std::ptrdiff_t>(failing), Layer(Flatten{}));
+    if (const auto features = number_after(remedy, "in_features = ")) {
+      std::get<Linear>(layers[failing + 1].kind).in_features = *features;
+    }
+  } else {
+    return std::nullopt;
+  }
+  return layers;
+}
+
+}  // namespace
+
+TEST_CASE("trace: every remedy that is named mends the whole network, or as much of it as it says") {
+  std::ifstream file(test::golden_dir() / "trace.txt");
+  int num_whole = 0, num_partial = 0;
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t first = line.find(" | "), second = line.find(" | ", first + 3);
+    const Dims batch = numbers(line.substr(first + 3, second - first - 3));
+    // As it is, and with a second fault behind the first.
+    for (const char* tail : {"", " Linear(77, 5)"}) {
+      const std::vector<Layer> layers = layers_of(line.substr(0, first) + tail);
+      const Trace trace = trace_shapes(layers, shape_of(batch));
+      if (!trace.diagnosis) continue;
+      CAPTURE(line);
+      for (const std::string& remedy : trace.diagnosis->remedies) {
+        CAPTURE(remedy);
+        const auto changed = mended(layers, remedy, trace.diagnosis->row - 1);
+        if (!changed) continue;
+        const Trace again = trace_shapes(*changed, shape_of(batch));
+        const auto until = number_after(remedy, "(as far as layer ");
+        if (!until) {
+          CHECK(again.fits());
+        } else {
+          CHECK(why(again).row == static_cast<std::size_t>(*until) + changed->size() - layers.size());
+        }
+        (until ? num_partial : num_whole) += 1;
+      }
+    }
+  }
+  CHECK(num_whole > 100);
+  CHECK(num_partial > 20);
+}
+
+TEST_CASE("trace: a remedy that a later layer undoes, or that the layer itself cannot take, is not given") {
+  // A padding of 1 would make 2 x 2 of it, which Linear(8) does not take.
+  const Trace undone = trace_text("Conv2d(3, 8, 10) Flatten() Linear(8, 10)", {1, 3, 9, 9});
+  CHECK(advises(why(undone), "images of 10x10"));
+  CHECK_FALSE(advises(why(undone), "padding"));
+  const Trace groups = trace_text("Conv2d(3, 48, 3) Conv2d(32, 64, 3, groups=32)", {1, 3, 32, 32});
+  CHECK_FALSE(advises(why(groups), "in_channels = 48"));
+  CHECK(advises(why(groups), "out_channels = 32 in layer 1"));
+  const Trace second = trace_text("Conv2d(3, 6, 5) Flatten() Linear(100, 50) Linear(60, 10)", {64, 3, 12, 12});
+  CHECK(advises(why(second), "Linear(384, 50), for this image size (as far as layer 4 Linear(60, 10))"));
+}
+
+TEST_CASE("trace: a search for what would fit ends, however large the images and however deep the network") {
+  const Trace large = trace_text("Flatten() Linear(7, 10)", {1, 3, 20'000'000, 20'000'000});
+  CHECK(why(large).row == 2);
+  std::string chain;
+  for (int i = 0; i < 3000; ++i) chain += "Conv2d(3, 3, 3, padding=1) ";
+  const Trace deep = trace_text(chain + "Flatten() Linear(7, 10)", {1, 3, 32, 32});
+  CHECK(why(deep).row == 3002);
+  CHECK(advises(why(deep), "Linear(3072, 10)"));
+  const Trace uncountable = trace_text("Conv2d(3, 2000000000, 1) Linear(7, 10)", {2, 3, 100000, 100000});
+  CHECK(says(why(uncountable).explanation, "a Flatten() is missing"));
+}
+
+TEST_CASE("trace: norms, PReLU and reflections are held against what reaches them") {
+  const auto fits = [](const char* text, const Shape& shape) { return trace_text(text, shape).fits(); };
+  CHECK(fits("LayerNorm((96, 8, 8))", {64, 96, 8, 8}));
+  CHECK(fits("Flatten() LayerNorm(192)", {64, 3, 8, 8}));
+  CHECK_FALSE(fits("LayerNorm(768)", {64, 96, 8, 8}));
+  CHECK_FALSE(fits("LayerNorm((2, 64, 96, 8, 8))", {64, 96, 8, 8}));
+  CHECK(fits("GroupNorm(4, 8)", {64, 8, 8, 8}));
+  CHECK(fits("Flatten() GroupNorm(2, 8)", {64, 8, 1, 1}));
+  CHECK_FALSE(fits("GroupNorm(3, 8)", {64, 8, 8, 8}));
+  CHECK_FALSE(fits("GroupNorm(2, 6)", {64, 8, 8, 8}));
+  CHECK_FALSE(fits("GroupNorm(0, 8)", {64, 8, 8, 8}));
+  CHECK(fits("PReLU() PReLU(8) PReLU(num_parameters=1)", {64, 8, 8, 8}));
+  CHECK_FALSE(fits("PReLU(7)", {64, 8, 8, 8}));
+  CHECK(fits("InstanceNorm2d(7)", {64, 8, 8, 8}));  // without affine it counts nothing
+  CHECK_FALSE(fits("InstanceNorm2d(7, affine=True)", {64, 8, 8, 8}));
+  CHECK(fits("ReflectionPad2d(1)", {64, 8, 2, 2}));
+  CHECK_FALSE(fits("ReflectionPad2d(2)", {64, 8, 2, 2}));
+  CHECK(fits("ReplicationPad2d(50)", {64, 8, 2, 2}));
+  CHECK_FALSE(fits("ZeroPad2d((-9223372036854775808, 0, 0, 0))", {64, 8, 2, 2}));
+  const Trace trace = trace_text("AdaptiveMaxPool2d(2) ReflectionPad2d(1) GroupNorm(4, 8)", {64, 8, 8, 8});
+  CHECK(trace.rows[1].layer == "AdaptiveMaxPool2d(2)");
+  CHECK(trace.rows[2].layer.starts_with("ReflectionPad2d("));
+  CHECK(trace.rows[3].layer == "GroupNorm(4, 8)");
+}
+
+TEST_CASE("trace: branches of different rank are named as they are, whichever comes first") {
+  for (const bool flat_first : {true, false}) {
+    Network network;
+    network.values.resize(3);
+    network.nodes.push_back({.op = Flatten{}, .label = "Flatten()", .inputs = {0}, .outputs = {1}});
+    const std::vector<std::size_t> inputs =
+        flat_first ? std::vector<std::size_t>{1, 0} : std::vector<std::size_t>{0, 1};
+    network.nodes.push_back({.op = Broadcast{}, .label = "Add", .inputs = inputs, .outputs = {2}});
+    const Trace sum = trace(network, {64, 3, 8, 8});
+    CHECK(why(sum).cause == ShapeCause::join);
+    CHECK(says(why(sum).explanation, flat_first ? "{64, 192} and {64, 3, 8, 8}" : "{64, 3, 8, 8} and {64, 192}"));
+    network.nodes.back() = {.op = Concat{}, .label = "Concat", .inputs = inputs, .outputs = {2}};
+    const Trace joined = trace(network, {64, 3, 8, 8});
+    CHECK(why(joined).received == (flat_first ? "4" : "2"));
+    CHECK(says(why(joined).explanation, flat_first ? "and receives {64, 3, 8, 8}" : "and receives {64, 192}"));
+  }
+}
+
+TEST_CASE("trace: an NHWC batch that every layer would take for NCHW is told at the first that takes images") {
+  const BatchSpec batch{
+      .batch_size = 4, .last_batch_size = 4, .channels = 3, .height = 8, .width = 6, .layout = Layout::nhwc};
+  const Trace trace = trace_shapes(parse_layers("ReLU() MaxPool2d(2) Flatten()"), batch);
+  CHECK(why(trace).cause == ShapeCause::layout);
+  CHECK(why(trace).row == 2);
+  CHECK(why(trace).next.empty());
+  CHECK(trace_shapes(parse_layers("Flatten() Linear(144, 10)"), batch).fits());  // takes no images
 }
 
 TEST_CASE("trace: the layers of C++ are those of the text") {
@@ -328,9 +495,37 @@ TEST_CASE("trace: a view that cuts the rows of the batch up is found, though eve
   CHECK(why(trace).row == 3);
   CHECK(says(why(trace).explanation, "cuts the rows of the batch up: 64 samples become 256 rows"));
   CHECK(advises(why(trace), "x.flatten(1)"));
-  const Trace merged = trace_text("Flatten(0)", {4, 3, 8, 8});
+  const Trace merged = trace_text("Flatten(0) Linear(768, 10)", {4, 3, 8, 8});
   CHECK(why(merged).cause == ShapeCause::dimensions);
   CHECK(says(why(merged).explanation, "merges the rows of the batch"));
+  // A view that names its rows is a fault whoever reads it, and its batch size can be had.
+  const BatchSpec batch{.batch_size = 64, .last_batch_size = 16, .channels = 3, .height = 8, .width = 8};
+  for (const char* text : {"Reshape(64, -1)", "Reshape(64, -1) Linear(192, 10)"}) {
+    CHECK(trace_shapes(parse_layers(text), batch).fits());
+    const Trace last = trace_shapes(parse_layers(text), batch, 16);
+    CHECK(why(last).cause == ShapeCause::batch_size);
+    CHECK(advises(why(last), "--last-batch drop, pad or wrap"));
+  }
+}
+
+TEST_CASE("trace: a row for each pixel or box is no fault, and is told") {
+  const Trace pixels = trace_text("Conv2d(3, 1, 1) Flatten(0)", {4, 3, 8, 8});
+  CHECK(pixels.fits());
+  REQUIRE(pixels.caveats.size() == 1);
+  CHECK(says(pixels.caveats[0], "layer 2 Flatten(start_dim=0, end_dim=-1) makes 256 rows of 4 samples"));
+  CHECK(says(pixels.to_string(), "note: layer 2"));
+  CHECK(trace_text("Conv2d(3, 16, 1) Flatten()", {4, 3, 8, 8}).caveats.empty());
+}
+
+TEST_CASE("trace: a batch of one row under BatchNorm is noted, as PyTorch refuses it in training") {
+  const char* net = "AdaptiveAvgPool2d(1) Flatten() BatchNorm1d(3)";
+  CHECK(trace_text(net, {2, 3, 8, 8}).caveats.empty());
+  const Trace one = trace_text(net, {1, 3, 8, 8});
+  CHECK(one.fits());
+  REQUIRE(one.caveats.size() == 1);
+  CHECK(says(one.caveats[0], "layer 3 BatchNorm1d(3) receives one value per channel"));
+  CHECK(trace_text("BatchNorm2d(3)", {1, 3, 8, 8}).caveats.empty());
+  CHECK(trace_text("BatchNorm2d(3)", {1, 3, 1, 1}).caveats.size() == 1);
 }
 
 TEST_CASE("trace: a missing Flatten, and layers for images after it") {
@@ -413,6 +608,35 @@ TEST_CASE("trace: what forward() does unseen is guessed at, and said to be a gue
       trace_shapes(list, {.batch_size = 8, .last_batch_size = 8, .channels = 1, .height = 28, .width = 28});
   CHECK(says(why(trace).explanation, "The print of Net does not show its forward()"));
   CHECK(says(why(trace).explanation, "9216 = 64 x 12 x 12 is what 1 more pooling by 2 in forward() would give"));
+}
+
+TEST_CASE("trace: a print that one unseen step of forward() makes fit is undecided, and says with which") {
+  const auto walked = [](const char* text, std::int64_t channels, std::int64_t side) {
+    return trace_shapes(parse_layers(text),
+                        {.batch_size = 4, .last_batch_size = 4, .channels = channels, .height = side, .width = side});
+  };
+  const Trace twice = walked(
+      "Net((conv1): Conv2d(3, 6, 5) (pool): MaxPool2d(2, 2) (conv2): Conv2d(6, 16, 5) (fc1): Linear(400, 120))", 3, 32);
+  CHECK_FALSE(twice.fits());
+  CHECK(twice.undecided());
+  CHECK(why(twice).fits_if == "forward() calls MaxPool2d(kernel_size=2) once more before layer 4 forward(): Flatten()");
+  CHECK(says(twice.to_string(), "the print alone cannot decide: the model fits if forward() calls MaxPool2d"));
+  const Trace mean = walked(
+      "MobileNet((features): Sequential((0): Conv2d(3, 32, 3, stride=2)) (classifier): Sequential((0): Dropout(0.2) "
+      "(1): Linear(32, 10)))",
+      3, 224);
+  CHECK(says(why(mean).fits_if, "AdaptiveAvgPool2d(1) (or x.mean((2, 3)))"));
+  const Trace each = walked("Net((conv1): Conv2d(1, 6, 5) (conv2): Conv2d(6, 16, 5) (fc): Linear(256, 10))", 1, 28);
+  CHECK(says(why(each).fits_if, "after every convolution"));
+  // No step mends this one, and a Sequential hides none.
+  CHECK_FALSE(walked("Net((conv): Conv2d(3, 6, 5) (fc): Linear(7, 10))", 3, 32).undecided());
+  CHECK_FALSE(walked("Sequential((0): Conv2d(3, 6, 5) (1): Flatten() (2): Linear(6, 10))", 3, 32).undecided());
+
+  const Trace fits = walked("Net((conv): Conv2d(3, 6, 5) (fc): Linear(4704, 10))", 3, 32);
+  CHECK(fits.fits());
+  REQUIRE(fits.caveats.size() == 1);
+  CHECK(says(fits.caveats[0], "if it runs the layers in the printed order, with the Flatten() of layer 2"));
+  CHECK(walked("Sequential((0): Conv2d(3, 6, 5) (1): Flatten())", 3, 32).caveats.empty());
 }
 
 TEST_CASE("trace: text that is no layers is refused with its line") {

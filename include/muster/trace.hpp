@@ -104,24 +104,32 @@ struct AvgPool2d {
   bool ceil_mode = false;
 };
 
-/// {n, c, h, w} → {n, c, output_size}; a dimension without a number stays as it is.
+/// {n, c, h, w} → {n, c, output_size}; a dimension without a number stays as it is. `kind` is what it is called:
+/// AdaptiveMaxPool2d as well.
 struct AdaptiveAvgPool2d {
   std::optional<std::int64_t> height = 1;
   std::optional<std::int64_t> width = 1;
+  std::string kind = "AdaptiveAvgPool2d";
 };
 
 /// {n, c, h, w} → {n, c, 1, 1}.
 struct GlobalAvgPool {};
 
-/// {n, num_features, h, w} stays. `kind` is what it is called: GroupNorm counts channels as well.
+/// {n, num_features, h, w} stays. `kind` is what it is called: GroupNorm and PReLU count channels as well.
 struct BatchNorm2d {
   std::int64_t num_features = 0;
   std::string kind = "BatchNorm2d";
+  std::int64_t num_groups = 1;  // of GroupNorm
 };
 
 /// {n, num_features} or {n, num_features, length} stays.
 struct BatchNorm1d {
   std::int64_t num_features = 0;
+};
+
+/// {…, normalized_shape} stays.
+struct LayerNorm {
+  std::vector<std::int64_t> normalized_shape;
 };
 
 /// Dimensions start_dim … end_dim become one; negative ones count from the end.
@@ -141,12 +149,14 @@ struct Reshape {
   std::vector<std::int64_t> shape;
 };
 
-/// Rows and columns of zeros around the image; negative ones crop (PyTorch's ZeroPad2d, in another order).
+/// Rows and columns of zeros around the image; negative ones crop (PyTorch's ZeroPad2d, in another order). `kind` is
+/// what it is called: a ReflectionPad2d must be smaller than the image.
 struct ZeroPad2d {
   std::int64_t top = 0;
   std::int64_t bottom = 0;
   std::int64_t left = 0;
   std::int64_t right = 0;
+  std::string kind = "ZeroPad2d";
 };
 
 /// Repeats or interpolates to floor(h * scale_factor), floor(w * scale_factor).
@@ -178,7 +188,7 @@ struct Residual {
 struct Layer {
   using Kind =
       std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d,
-                   BatchNorm1d, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Residual>;
+                   BatchNorm1d, LayerNorm, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Residual>;
 
   template <class L>
   requires detail::is_alternative<L, Kind> Layer(L layer, std::string name_ = {})
@@ -235,9 +245,11 @@ struct ShapeDiagnosis {
   std::string expected;               // "9216 = 256 x 6 x 6"
   std::string received;               // "6400 = 256 x 5 x 5"
   std::string explanation;            // in a sentence or two
-  std::vector<std::string> remedies;  // each alone mends it
+  std::vector<std::string> remedies;  // each alone mends it, or as far as it says
   std::optional<FittingSizes> sizes;  // if another image size would fit
   std::string next;                   // what is wrong further on, once this is mended; empty: nothing
+  /// Of a print(model) that alone cannot decide: what its forward() would have to do for the whole network to fit.
+  std::string fits_if;
 };
 
 /// What one layer does.
@@ -245,18 +257,25 @@ struct TraceRow {
   std::string layer;              // "features.0 Conv2d(3, 64, kernel_size=11, stride=4, padding=2)"
   std::vector<std::int64_t> in;   // of the first input; empty: not known
   std::vector<std::int64_t> out;  // empty: not known, or does not fit
+  bool fits = true;
 };
 
-/// A network, walked with a batch. Row 0 is the batch itself; the last row is the first that does not fit.
+/// A network, walked with a batch. Row 0 is the batch itself; the walk ends with the first layer that does not fit. A
+/// batch that the model's own input does not take is walked all the same.
 struct Trace {
   std::vector<TraceRow> rows;
   std::optional<ShapeDiagnosis> diagnosis;
+  std::vector<std::string> caveats;  // what fits() rests on, or leaves to the training program; a sentence each
 
   /// As far as shapes are known.
   bool fits() const noexcept { return !diagnosis; }
+  /// True if the layers of a print(model) do not fit as they are printed, and do with one step that forward() may take.
+  bool undecided() const noexcept { return diagnosis && !diagnosis->fits_if.empty(); }
   /// The first layer whose shape nothing tells, an operator of the user's own for example; null if there is none.
   const TraceRow* first_unknown() const noexcept;
-  /// A table of the rows, one line a layer, and below it the diagnosis.
+  /// One line a layer.
+  std::string table() const;
+  /// The table, and below it the diagnosis.
   std::string to_string() const;
 };
 

@@ -200,6 +200,17 @@ struct Verdict {
   std::vector<Checked> batches;
   std::optional<Mismatch> dtype;
 
+  /// If not, `fits` holds as far as they are.
+  bool all_known() const {
+    return std::ranges::none_of(batches,
+                                [](const Checked& checked) { return checked.trace.first_unknown() != nullptr; });
+  }
+  /// True if a print(model) is all that stands between the batches and a model that fits them.
+  bool undecided() const {
+    return !dtype && !fits() && std::ranges::all_of(batches, [](const Checked& checked) {
+      return checked.trace.fits() || checked.trace.undecided();
+    });
+  }
   bool fits() const {
     return !dtype && std::ranges::all_of(batches, [](const Checked& checked) { return checked.trace.fits(); });
   }
@@ -233,10 +244,9 @@ std::string for_people(const Model& model, const Batches& batches, const Verdict
     const bool alike = checked.trace.diagnosis && first.trace.diagnosis &&
                        checked.trace.diagnosis->row == first.trace.diagnosis->row &&
                        checked.trace.diagnosis->cause == first.trace.diagnosis->cause;
-    if (checked.trace.fits()) {
-      text += fmt::format("\nthe {}, {}, fits\n", checked.which, checked.shape.to_string());
-    } else if (alike) {
-      text += fmt::format("\nthe {}, {}, does not fit in the same place\n", checked.which, checked.shape.to_string());
+    if (checked.trace.fits() || alike) {
+      text += fmt::format("\nthe {}, {}, {}\n\n{}", checked.which, checked.shape.to_string(),
+                          alike ? "does not fit in the same place" : "fits", checked.trace.table());
     } else {
       text += fmt::format("\nthe {}, {}\n\n{}", checked.which, checked.shape.to_string(), checked.trace.to_string());
     }
@@ -246,10 +256,8 @@ std::string for_people(const Model& model, const Batches& batches, const Verdict
     text += fmt::format("\n{}: expected {}, received {}; {}\n", dimension, expected, received, advice);
   }
   if (verdict.fits()) {
-    const bool all_known = std::ranges::none_of(
-        verdict.batches, [](const Checked& checked) { return checked.trace.first_unknown() != nullptr; });
-    text += all_known ? "\nthe model fits these batches\n"
-                      : "\nthe model fits these batches as far as its shapes are known\n";
+    text += verdict.all_known() ? "\nthe model fits these batches\n"
+                                : "\nthe model fits these batches as far as its shapes are known\n";
   }
   return text;
 }
@@ -257,9 +265,16 @@ std::string for_people(const Model& model, const Batches& batches, const Verdict
 Json to_json(Size size) { return {size.height, size.width}; }
 
 Json to_json(const ShapeDiagnosis& why) {
-  Json json = {{"row", why.row},           {"cause", name(why.cause)},       {"dimension", why.dimension},
-               {"expected", why.expected}, {"received", why.received},       {"explanation", why.explanation},
-               {"remedies", why.remedies}, {"fitting_sizes", Json(nullptr)}, {"next", why.next}};
+  Json json = {{"row", why.row},
+               {"cause", name(why.cause)},
+               {"dimension", why.dimension},
+               {"expected", why.expected},
+               {"received", why.received},
+               {"explanation", why.explanation},
+               {"remedies", why.remedies},
+               {"fitting_sizes", Json(nullptr)},
+               {"next", why.next},
+               {"fits_if", why.fits_if.empty() ? Json(nullptr) : Json(why.fits_if)}};
   if (why.sizes) {
     json["fitting_sizes"] = {
         {"size", to_json(why.sizes->size)}, {"from", to_json(why.sizes->from)}, {"to", to_json(why.sizes->to)}};
@@ -268,16 +283,23 @@ Json to_json(const ShapeDiagnosis& why) {
 }
 
 Json to_json(const Verdict& verdict) {
-  Json json = {{"fits", verdict.fits()}, {"batches", Json::array()}, {"dtype", Json(nullptr)}};
+  Json json = {{"fits", verdict.fits()},
+               {"undecided", verdict.undecided()},
+               {"all_shapes_known", verdict.all_known()},
+               {"batches", Json::array()},
+               {"dtype", Json(nullptr)}};
   for (const Checked& checked : verdict.batches) {
     Json rows = Json::array();
     for (const TraceRow& row : checked.trace.rows)
-      rows.push_back({{"layer", row.layer}, {"in", row.in}, {"out", row.out}});
+      rows.push_back({{"layer", row.layer}, {"in", row.in}, {"out", row.out}, {"fits", row.fits}});
+    const TraceRow* unknown = checked.trace.first_unknown();
     json["batches"].push_back(
         {{"batch", checked.which},
          {"shape", std::vector<std::int64_t>(checked.shape.begin(), checked.shape.end())},
          {"fits", checked.trace.fits()},
+         {"first_unknown", unknown == nullptr ? Json(nullptr) : Json(unknown->layer)},
          {"rows", std::move(rows)},
+         {"caveats", checked.trace.caveats},
          {"diagnosis", checked.trace.diagnosis ? to_json(*checked.trace.diagnosis) : Json(nullptr)}});
   }
   if (verdict.dtype) {
@@ -293,6 +315,9 @@ void check(const CheckOptions& options) {
   const Batches batches = make_batches(options, model);
   const Verdict verdict = judge(model, batches);
   print(options.json ? to_line(to_json(verdict)) : for_people(model, batches, verdict));
+  if (verdict.undecided()) {
+    throw std::runtime_error("the print of the model alone cannot decide whether it fits these batches");
+  }
   if (!verdict.fits()) throw std::runtime_error("the model does not fit these batches");
 }
 
@@ -302,20 +327,20 @@ Command add_check(CLI::App& program) {
   constexpr const char* group = "The model";
   const auto options = std::make_shared<CheckOptions>();
   CLI::App* parser = program.add_subcommand(
-      "check", "Does a model fit the batches of DIR? Layer by layer, and why not. Exit status 1: it does not.");
+      "check",
+      "Does a model fit the batches of DIR? Layer by layer, and why not. Exit status 1: it does not, or a "
+      "print(model) alone cannot decide.");
   add_options(*parser, *options);
   parser->get_option("DIR")->required(false);
   for (const char* unused : {"--trace", "--report"}) parser->remove_option(parser->get_option(unused));
-  parser->add_option("--model", options->model, "ONNX file")->option_text("FILE")->group(group);
+  add_input(*parser, *options, "--model", options->model, "ONNX file")->group(group);
   parser->add_option("--input", options->input, "the model's input that takes the images [the only one]")
       ->option_text("NAME")
       ->group(group);
-  parser
-      ->add_option(
-          "--layers", options->layers,
-          "a print(model) of PyTorch, or \"Conv2d(3, 16, 5) MaxPool2d(2) ...\": the text, a file, or - for standard "
-          "input")
-      ->option_text("TEXT|FILE|-")
+  add_input(*parser, *options, "--layers", options->layers,
+            "a print(model) of PyTorch, or \"Conv2d(3, 16, 5) MaxPool2d(2) ...\": the text, a file, or - for standard "
+            "input",
+            "TEXT|FILE|-")
       ->group(group);
   parser->add_option("--shape", options->shape, "a batch of this shape, instead of those of DIR")
       ->option_text("N,C,H,W")

@@ -94,6 +94,91 @@ void forget_weights(onnx::TensorProto& tensor) {
   tensor = std::move(rest);
 }
 
+/// "ai.onnx" is another name of the operators without a domain.
+void unite_domains(onnx::NodeProto& node) {
+  if (node.domain() == "ai.onnx") node.clear_domain();
+  for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+    if (attribute.has_g()) {
+      for (onnx::NodeProto& inner : *attribute.mutable_g()->mutable_node()) unite_domains(inner);
+    }
+    for (onnx::GraphProto& graph : *attribute.mutable_graphs()) {
+      for (onnx::NodeProto& inner : *graph.mutable_node()) unite_domains(inner);
+    }
+  }
+}
+
+void unite_domains(onnx::ModelProto& model) {
+  const auto unite = [](auto& opsets) {
+    for (auto& opset : opsets) {
+      if (opset.domain() == "ai.onnx") opset.clear_domain();
+    }
+  };
+  unite(*model.mutable_opset_import());
+  for (onnx::NodeProto& node : *model.mutable_graph()->mutable_node()) unite_domains(node);
+  for (onnx::FunctionProto& function : *model.mutable_functions()) {
+    unite(*function.mutable_opset_import());
+    for (onnx::NodeProto& node : *function.mutable_node()) unite_domains(node);
+  }
+}
+
+/// What the model's functions come to when each call is replaced by what it calls, as libonnx does. It would follow
+/// one that calls itself without end.
+class CallGraph {
+ public:
+  explicit CallGraph(const onnx::ModelProto& model) {
+    for (const onnx::FunctionProto& function : model.functions()) {
+      functions_.emplace(std::pair(function.domain(), function.name()), &function);
+    }
+  }
+
+  /// What is wrong; empty: nothing.
+  std::string check(const onnx::GraphProto& graph) {
+    Extent whole;
+    for (const onnx::NodeProto& node : graph.node()) add(whole, node, 0);
+    if (!circle_.empty()) return fmt::format("the function '{}' calls itself, or others too deeply", circle_);
+    return whole.nodes > most_nodes ? "its functions come to more nodes than any model has" : "";
+  }
+
+ private:
+  static constexpr int deepest = 50;
+
+  struct Extent {
+    std::int64_t nodes = 0;
+    int depth = 0;  // of calls
+  };
+
+  void add(Extent& sum, const onnx::NodeProto& node, int depth) {
+    sum.nodes = std::min<std::int64_t>(sum.nodes + 1, most_nodes + 1);
+    for (const onnx::AttributeProto& attribute : node.attribute()) {
+      for (const onnx::NodeProto& inner : attribute.g().node()) add(sum, inner, depth);
+      for (const onnx::GraphProto& graph : attribute.graphs()) {
+        for (const onnx::NodeProto& inner : graph.node()) add(sum, inner, depth);
+      }
+    }
+    const auto found = functions_.find({node.domain(), node.op_type()});
+    if (found == functions_.end() || !circle_.empty()) return;
+    const Extent called = extent_of(*found->second, depth + 1);
+    sum.nodes = std::min<std::int64_t>(sum.nodes + called.nodes, most_nodes + 1);
+    sum.depth = std::max(sum.depth, called.depth + 1);
+    if (depth + sum.depth > deepest) circle_ = printable(node.op_type());
+  }
+
+  Extent extent_of(const onnx::FunctionProto& function, int depth) {
+    if (const auto known = extents_.find(&function); known != extents_.end()) return known->second;
+    Extent extent;
+    if (depth > deepest) {
+      circle_ = printable(function.name());
+      return extent;
+    }
+    for (const onnx::NodeProto& inner : function.node()) add(extent, inner, depth);
+    return extents_.emplace(&function, extent).first->second;
+  }
+
+  std::map<std::pair<std::string, std::string>, const onnx::FunctionProto*> functions_;
+  std::map<const onnx::FunctionProto*, Extent> extents_;
+  std::string circle_;
+};
+
 /// True if this libonnx has such an operator, with these inputs and attributes.
 bool is_known(const onnx::NodeProto& node, int opset) {
   const onnx::OpSchema* schema = onnx::OpSchemaRegistry::Schema(node.op_type(), opset, node.domain());
@@ -162,6 +247,8 @@ class File {
     if (!model.has_graph() || model.graph().node_size() == 0) fail("the model has no nodes: is it an ONNX model?");
     if (model.graph().node_size() > most_nodes) fail("the model has more nodes than any model");
     for (onnx::TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) forget_weights(tensor);
+    unite_domains(model);
+    if (const std::string wrong = CallGraph(model).check(model.graph()); !wrong.empty()) fail(wrong);
     accept_newer(model);
     return model;
   }
@@ -367,7 +454,7 @@ class Lowering {
  public:
   Lowering(const onnx::ModelProto& model, const File& file) : model_(model), file_(file) {
     for (const auto& opset : model.opset_import()) {
-      if (opset.domain().empty() || opset.domain() == "ai.onnx") opset_ = opset.version();
+      if (opset.domain().empty()) opset_ = opset.version();
     }
     find_types();
   }
@@ -388,6 +475,11 @@ class Lowering {
       network_.values.push_back({Dims(tensor.dims().begin(), tensor.dims().end()), {}});
     }
     for (const onnx::NodeProto& node : model_.graph().node()) add(node);
+    for (const onnx::ValueInfoProto& output : model_.graph().output()) {
+      if (const auto found = values_.find(output.name()); found != values_.end()) {
+        network_.outputs.push_back(found->second);
+      }
+    }
     return std::move(network_);
   }
 
@@ -461,7 +553,7 @@ class Lowering {
     }
     if (constant) return;
     node.as_pytorch = false;
-    if (!proto.domain().empty() && proto.domain() != "ai.onnx") {
+    if (!proto.domain().empty()) {
       node.op = foreign(proto);
       node.label = label(proto, printable(proto.op_type()));
     } else if (!lower(proto, node)) {
@@ -526,6 +618,8 @@ class Lowering {
                  {"GlobalAveragePool", &Lowering::lower_global_pool},
                  {"GlobalMaxPool", &Lowering::lower_global_pool},
                  {"BatchNormalization", &Lowering::lower_norm},
+                 {"InstanceNormalization", &Lowering::lower_norm},
+                 {"PRelu", &Lowering::lower_prelu},
                  {"Flatten", &Lowering::lower_flatten},
                  {"Reshape", &Lowering::lower_reshape},
                  {"Gemm", &Lowering::lower_gemm},
@@ -551,40 +645,12 @@ class Lowering {
   }
 
   static bool is_elementwise(const std::string& op) {
-    static const std::set<std::string> names = {"Relu",
-                                                "LeakyRelu",
-                                                "PRelu",
-                                                "Sigmoid",
-                                                "Tanh",
-                                                "Elu",
-                                                "Selu",
-                                                "Celu",
-                                                "Clip",
-                                                "Erf",
-                                                "Exp",
-                                                "Log",
-                                                "Sqrt",
-                                                "Neg",
-                                                "Abs",
-                                                "Softmax",
-                                                "LogSoftmax",
-                                                "LRN",
-                                                "Dropout",
-                                                "Identity",
-                                                "Cast",
-                                                "Round",
-                                                "Floor",
-                                                "Ceil",
-                                                "HardSwish",
-                                                "HardSigmoid",
-                                                "Softplus",
-                                                "Softsign",
-                                                "ThresholdedRelu",
-                                                "InstanceNormalization",
-                                                "Mish",
-                                                "Reciprocal",
-                                                "Not",
-                                                "Sign"};
+    static const std::set<std::string> names = {
+        "Relu",    "LeakyRelu",  "Sigmoid",   "Tanh",        "Elu",      "Selu",     "Celu",
+        "Clip",    "Erf",        "Exp",       "Log",         "Sqrt",     "Neg",      "Abs",
+        "Softmax", "LogSoftmax", "LRN",       "Dropout",     "Identity", "Cast",     "Round",
+        "Floor",   "Ceil",       "HardSwish", "HardSigmoid", "Softplus", "Softsign", "ThresholdedRelu",
+        "Mish",    "Reciprocal", "Not",       "Sign"};
     return names.contains(op);
   }
 
@@ -657,7 +723,14 @@ class Lowering {
   bool lower_norm(const onnx::NodeProto& proto, const Attributes&, Node& node) const {
     const std::optional<Dims> scale = fixed(proto, 1);
     if (!scale || scale->size() != 1) return false;
-    return take(proto, node, BatchNorm2d{(*scale)[0], "BatchNormalization"});
+    return take(proto, node, BatchNorm2d{(*scale)[0], proto.op_type()});
+  }
+
+  bool lower_prelu(const onnx::NodeProto& proto, const Attributes&, Node& node) const {
+    if (!fixed(proto, 1) || opset_ < 7) return false;
+    node.op = Broadcast{.kind = "PRelu", .into_first = true};
+    node.label = label(proto, proto.op_type());
+    return true;
   }
 
   bool lower_flatten(const onnx::NodeProto& proto, const Attributes& attributes, Node& node) const {
@@ -678,6 +751,7 @@ class Lowering {
     const std::optional<Dims> weight = fixed(proto, 1);
     if (!weight || weight->size() != 2 || attributes.number("transA", 0) != 0) return false;
     const bool transposed = attributes.number("transB", 0) != 0;
+    node.rows_only = true;
     return take(proto, node, Linear{(*weight)[transposed ? 1 : 0], (*weight)[transposed ? 0 : 1]});
   }
 
@@ -707,7 +781,9 @@ class Lowering {
     if (!sides || sides->size() != 8 || proto.input_size() > 3) return false;
     const Dims& s = *sides;
     if (s[0] != 0 || s[1] != 0 || s[4] != 0 || s[5] != 0) return false;
-    return take(proto, node, ZeroPad2d{s[2], s[6], s[3], s[7]});
+    const std::string mode = attributes.word("mode");
+    const std::string kind = mode == "reflect" ? "ReflectionPad2d" : mode == "edge" ? "ReplicationPad2d" : "ZeroPad2d";
+    return take(proto, node, ZeroPad2d{s[2], s[6], s[3], s[7], kind});
   }
 
   const onnx::ModelProto& model_;

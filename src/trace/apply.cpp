@@ -27,10 +27,22 @@ Applied failed(Fault fault, std::optional<Dims> out = {}) {
   return {.out = {Value{std::move(out), {}}}, .fault = std::move(fault)};
 }
 
-Applied wrong_rank(std::string taken, std::int64_t expected, const Dims& in) {
+Applied wrong_rank(std::string taken, std::int64_t expected, const Dims& in, std::size_t input = 0) {
   Fault fault = fault_of(Fault::Kind::rank, -1, expected, static_cast<std::int64_t>(in.size()));
   fault.message = std::move(taken);
+  fault.input = input;
   return failed(std::move(fault));
+}
+
+Fault wrong_shape(std::string taken) { return {.kind = Fault::Kind::shape, .message = std::move(taken)}; }
+
+Fault wrong_join(std::size_t input, std::size_t axis, std::size_t rank, std::int64_t expected, std::int64_t received) {
+  return {.kind = Fault::Kind::join,
+          .axis = static_cast<std::int64_t>(axis),
+          .expected = expected,
+          .received = received,
+          .input = input,
+          .rank = rank};
 }
 
 /// The product; nothing if it is too large to count.
@@ -150,8 +162,12 @@ Applied normalise(std::int64_t num_features, const Dims& in) {
 }
 
 Applied apply_to(const BatchNorm2d& layer, const Node& node, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4 && (node.as_pytorch || in.size() < 2))
-    return wrong_rank("images {n, channels, height, width}", 4, in);
+  const bool any_rank = !node.as_pytorch || layer.kind == "GroupNorm" || layer.kind == "PReLU";
+  if (in.size() != 4 && (!any_rank || in.size() < 2)) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (layer.num_groups < 1 || layer.num_features % layer.num_groups != 0) {
+    return failed(wrong_parameters(
+        fmt::format("num_channels {} must be divisible by num_groups {}", layer.num_features, layer.num_groups)));
+  }
   return normalise(layer.num_features, in);
 }
 
@@ -160,7 +176,14 @@ Applied apply_to(const BatchNorm1d& layer, const Node&, const Dims& in, std::spa
   return normalise(layer.num_features, in);
 }
 
-Applied apply_to(const Flatten& layer, const Node&, const Dims& in, std::span<const Value>) {
+Applied apply_to(const LayerNorm& layer, const Node&, const Dims& in, std::span<const Value>) {
+  const Dims& end = layer.normalized_shape;
+  if (end.size() <= in.size() && std::equal(end.rbegin(), end.rend(), in.rbegin())) return one(in);
+  return failed(wrong_shape(fmt::format("what ends in {}", describe(end))), in);
+}
+
+Applied apply_to(const Flatten& layer, const Node& node, const Dims& in, std::span<const Value>) {
+  if (!node.as_pytorch && in.size() == 1) return one({in[0], 1});
   const auto rank = static_cast<std::int64_t>(in.size());
   const std::int64_t first = layer.start_dim < 0 ? layer.start_dim + rank : layer.start_dim;
   const std::int64_t last = layer.end_dim < 0 ? layer.end_dim + rank : layer.end_dim;
@@ -177,12 +200,12 @@ Applied apply_to(const Flatten& layer, const Node&, const Dims& in, std::span<co
   return one(out);
 }
 
-Applied apply_to(const Linear& layer, const Node&, const Dims& in, std::span<const Value>) {
+Applied apply_to(const Linear& layer, const Node& node, const Dims& in, std::span<const Value>) {
   if (layer.in_features < 1 || layer.out_features < 1) {
     return failed(wrong_parameters(fmt::format("in_features {} and out_features {}: at least 1 is needed",
                                                layer.in_features, layer.out_features)));
   }
-  if (in.empty()) return wrong_rank("rows {n, features}", 2, in);
+  if (in.empty() || (node.rows_only && in.size() != 2)) return wrong_rank("rows {n, features}", 2, in);
   Dims out = in;
   out.back() = layer.out_features;
   if (in.back() == layer.in_features) return one(out);
@@ -227,7 +250,11 @@ Applied apply_to(const ReshapeTo& layer, const Node&, const Dims& in, std::span<
 Applied apply_to(const ZeroPad2d& layer, const Node&, const Dims& in, std::span<const Value>) {
   if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
   for (const std::int64_t side : {layer.top, layer.bottom, layer.left, layer.right}) {
-    if (!within(std::abs(side), 0)) return failed(wrong_parameters("the padding is too large"));
+    if (side < -max_dimension || side > max_dimension) return failed(wrong_parameters("the padding is too large"));
+  }
+  if (layer.kind == "ReflectionPad2d" &&
+      (std::max(layer.top, layer.bottom) >= in[2] || std::max(layer.left, layer.right) >= in[3])) {
+    return failed(wrong_shape("images larger than its padding"));
   }
   Dims out = {in[0], in[1], in[2] + layer.top + layer.bottom, in[3] + layer.left + layer.right};
   if (out[2] < 1 || out[3] < 1) return failed(wrong_parameters("the padding crops more than there is"));
@@ -277,18 +304,21 @@ std::optional<Dims> compute(const std::string& kind, std::span<const Value> inpu
 Applied apply_to(const Broadcast& layer, const Node&, const Dims& in, std::span<const Value> inputs) {
   Dims out = in;
   std::optional<Fault> fault;
-  for (const Value& other : inputs.subspan(1)) {
-    if (!other.dims) return unknown();
-    const Dims& dims = *other.dims;
+  for (std::size_t input = 1; input < inputs.size(); ++input) {
+    if (!inputs[input].dims) return unknown();
+    const Dims& dims = *inputs[input].dims;
     if (dims.size() > out.size()) out.insert(out.begin(), dims.size() - out.size(), 1);
     const std::size_t lead = out.size() - dims.size();
     for (std::size_t axis = 0; axis < dims.size(); ++axis) {
       std::int64_t& side = out[lead + axis];
       if (side != dims[axis] && side != 1 && dims[axis] != 1 && !fault) {
-        fault = fault_of(Fault::Kind::join, static_cast<std::int64_t>(lead + axis), side, dims[axis]);
+        fault = wrong_join(input, lead + axis, out.size(), side, dims[axis]);
       }
       if (side == 1) side = dims[axis];
     }
+  }
+  if (layer.into_first && out != in && !fault) {
+    return failed(wrong_shape(fmt::format("what {} broadcasts to", describe(*inputs[1].dims))), in);
   }
   return {.out = {Value{out, compute(layer.kind, inputs)}}, .fault = fault};
 }
@@ -302,9 +332,13 @@ Applied apply_to(const Concat& layer, const Node&, const Dims& in, std::span<con
   Applied result = one(in);
   Dims content = inputs[0].content.value_or(Dims{});
   bool known = inputs[0].content.has_value();
-  for (const Value& other : inputs.subspan(1)) {
+  for (std::size_t input = 1; input < inputs.size(); ++input) {
+    const Value& other = inputs[input];
     if (!other.dims) return unknown();
-    if (static_cast<std::int64_t>(other.dims->size()) != rank) return wrong_rank(describe(in), rank, *other.dims);
+    if (static_cast<std::int64_t>(other.dims->size()) != rank) {
+      return wrong_rank(fmt::format("as many dimensions as its first input has, {}", describe(in)), rank, *other.dims,
+                        input);
+    }
     for (std::int64_t place = 0; place < rank; ++place) {
       const auto i = static_cast<std::size_t>(place);
       std::int64_t& side = (*result.out[0].dims)[i];
@@ -313,7 +347,7 @@ Applied apply_to(const Concat& layer, const Node&, const Dims& in, std::span<con
           return failed(wrong_parameters("what comes out is too large to count"));
         }
       } else if (side != (*other.dims)[i] && !result.fault) {
-        result.fault = fault_of(Fault::Kind::join, place, side, (*other.dims)[i]);
+        result.fault = wrong_join(input, i, in.size(), side, (*other.dims)[i]);
       }
     }
     known = known && other.content.has_value();

@@ -11,8 +11,11 @@
 namespace muster {
 namespace {
 
-constexpr std::int64_t largest_side = 1024;         // of images that are tried, or twice the batch's
-constexpr std::int64_t most_foreign_calls = 20000;  // in a search: each costs tens of microseconds
+constexpr std::int64_t largest_side = 1024;  // of images that are tried, or twice the batch's
+// What a diagnosis may cost, in nodes applied: about a second. One that asks the model's library counts as many.
+constexpr std::int64_t size_budget = 3'000'000;
+constexpr std::int64_t remedy_budget = 1'000'000;
+constexpr std::int64_t foreign_cost = 100;
 
 std::string axis_name(std::int64_t axis, std::size_t rank) {
   if (axis == 0) return "dimension 0 (batch size)";
@@ -57,12 +60,42 @@ std::vector<std::size_t> number_rows(const Network& network, const Walk& walked)
   std::size_t next = 1;
   for (std::size_t i = 0; i < network.nodes.size(); ++i) {
     const Node& node = network.nodes[i];
-    const bool fails = !walked.faults.empty() && walked.faults.front().node == i;
+    const bool fails = std::ranges::any_of(walked.faults, [&](const Walk::Found& found) { return found.node == i; });
     const bool shown = fails || std::ranges::any_of(node.outputs, [&](std::size_t output) { return depends[output]; });
     const bool needed = !node.assumed || is_image(walked.values[node.inputs[0]].dims);
     rows.push_back(shown && needed ? next++ : 0);
   }
   return rows;
+}
+
+bool takes_images(const Node& node) {
+  return window_of(node, 0) || std::holds_alternative<AdaptiveAvgPool2d>(node.op) ||
+         std::holds_alternative<GlobalAvgPool>(node.op) || std::holds_alternative<BatchNorm2d>(node.op) ||
+         std::holds_alternative<ZeroPad2d>(node.op) || std::holds_alternative<Upsample>(node.op);
+}
+
+/// An NHWC batch can pass for NCHW all the way: the first layer that takes images as NCHW is at fault.
+void find_other_layout(const Network& network, const BatchFacts& facts, Walk& walked) {
+  if (facts.layout != Layout::nhwc || network.input.layout != Layout::nchw) return;
+  const std::size_t end = network.nodes.size();
+  if (!walked.faults.empty() && walked.faults.front().node == end) return;  // the model's input says so already
+  for (std::size_t i = 0; i < end; ++i) {
+    const Node& node = network.nodes[i];
+    if (!walked.faults.empty() && walked.faults.front().node < i) return;
+    if (!takes_images(node) || node.inputs.empty() || !is_image(walked.values[node.inputs[0]].dims)) continue;
+    walked.faults = {{i, {.kind = Fault::Kind::layout}}};
+    return;
+  }
+}
+
+/// The network with one more node, through which `index` gets what it reads.
+Network with_node(Network network, std::size_t index, Node node) {
+  node.inputs = {network.nodes[index].inputs[0]};
+  node.outputs = {network.values.size()};
+  network.values.emplace_back();
+  network.nodes[index].inputs[0] = node.outputs[0];
+  network.nodes.insert(network.nodes.begin() + static_cast<std::ptrdiff_t>(index), std::move(node));
+  return network;
 }
 
 class Diagnosis {
@@ -77,7 +110,11 @@ class Diagnosis {
     const bool channels_last = network.input.layout == Layout::nhwc;
     if (channels_last) axes_ = {1, 2};
     open_.input = {};
-    for (const Node& node : network.nodes) num_foreign_ += std::holds_alternative<Foreign>(node.op) ? 1 : 0;
+    makers_.resize(network.values.size());
+    for (std::size_t i = 0; i < network.nodes.size(); ++i) {
+      cost_ += std::holds_alternative<Foreign>(network.nodes[i].op) ? foreign_cost : 1;
+      for (const std::size_t output : network.nodes[i].outputs) makers_[output] = i;
+    }
   }
 
   /// Of the fault that comes first; with `briefly` without what would fit.
@@ -116,6 +153,12 @@ class Diagnosis {
       case Fault::Kind::rank:
         explain_rank(result);
         break;
+      case Fault::Kind::shape:
+        explain_shape(result);
+        break;
+      case Fault::Kind::layout:
+        explain_layout(result, true);
+        break;
       case Fault::Kind::parameters:
         explain_parameters(result);
         break;
@@ -123,7 +166,11 @@ class Diagnosis {
         explain_foreign(result);
         break;
     }
-    if (!network_.assumed.empty() && found.node < network_.nodes.size() && !briefly) add_assumption(result);
+    if (!any_whole_) result.remedies.insert(result.remedies.end(), partial_.begin(), partial_.end());
+    if (!network_.assumed.empty() && found.node < network_.nodes.size() && !briefly) {
+      if (found.fault.kind != Fault::Kind::layout) result.fits_if = unseen_step();
+      add_assumption(result);
+    }
     return result;
   }
 
@@ -173,7 +220,8 @@ class Diagnosis {
   }
   const Fault& fault() const { return found_->fault; }
   const std::optional<Dims>& in(const Node& of, std::size_t input = 0) const {
-    return walked_.values[of.inputs[input]].dims;
+    static const std::optional<Dims> nothing;
+    return input < of.inputs.size() ? walked_.values[of.inputs[input]].dims : nothing;
   }
   const Dims& in() const { return *in(node()); }
 
@@ -185,12 +233,7 @@ class Diagnosis {
   }
 
   /// The node that makes a value; nothing for the batch and constants.
-  std::optional<std::size_t> maker(std::size_t value) const {
-    for (std::size_t i = 0; i < network_.nodes.size(); ++i) {
-      if (std::ranges::find(network_.nodes[i].outputs, value) != network_.nodes[i].outputs.end()) return i;
-    }
-    return std::nullopt;
-  }
+  std::optional<std::size_t> maker(std::size_t value) const { return makers_[value]; }
 
   /// Back along the first inputs, as long as `passes` says so of the node; nothing when that leads to the batch.
   template <class Passes>
@@ -267,6 +310,11 @@ class Diagnosis {
   void explain_image_channels(ShapeDiagnosis& result, std::size_t axis) {
     const std::int64_t expected = fault().expected;
     const std::int64_t received = fault().received;
+    if (found_->node < network_.nodes.size() && network_.input.channels == received) {
+      result.explanation =
+          fmt::format("the model's own input has {} channels, and {} takes {}", received, node().label, expected);
+      return advise_channels(result, found_->node, received);
+    }
     const auto called = [](std::int64_t channels) {
       return channels == 1   ? "grey images (1 channel)"
              : channels == 3 ? "colour images (3 channels)"
@@ -277,7 +325,7 @@ class Diagnosis {
     if (loaders && expected == 3)
       result.remedies.push_back("--color rgb (DecodeOptions::color = Color::rgb): grey is repeated");
     if (loaders && expected == 1) result.remedies.push_back("--color grey (DecodeOptions::color = Color::grey)");
-    if (found_->node < network_.nodes.size()) result.remedies.push_back(with_channels(found_->node, received));
+    if (found_->node < network_.nodes.size()) advise_channels(result, found_->node, received);
     mended_batch_ = batch_;
     (*mended_batch_)[axis] = expected;
   }
@@ -301,10 +349,24 @@ class Diagnosis {
 
   // ---- causes that lie between layers ----
 
-  std::string with_channels(std::size_t index, std::int64_t channels) const {
-    const auto& op = network_.nodes[index].op;
-    const bool convolves = std::holds_alternative<Conv2d>(op) || std::holds_alternative<ConvTranspose2d>(op);
-    return fmt::format("{} = {} in {}", convolves ? "in_channels" : "num_features", channels, call(index));
+  void advise_channels(ShapeDiagnosis& result, std::size_t index, std::int64_t channels) {
+    Network changed = open_;
+    auto& op = changed.nodes[index].op;
+    std::string parameter = "num_features";
+    if (auto* conv = std::get_if<Conv2d>(&op)) {
+      conv->in_channels = channels;
+      parameter = "in_channels";
+    } else if (auto* transposed = std::get_if<ConvTranspose2d>(&op)) {
+      transposed->in_channels = channels;
+      parameter = "in_channels";
+    } else if (auto* norm = std::get_if<BatchNorm2d>(&op)) {
+      norm->num_features = channels;
+      if (norm->kind == "GroupNorm") parameter = "num_channels";
+      if (norm->kind == "PReLU") parameter = "num_parameters";
+    } else if (auto* flat = std::get_if<BatchNorm1d>(&op)) {
+      flat->num_features = channels;
+    }
+    advise(result, fmt::format("{} = {} in {}", parameter, channels, call(index)), changed);
   }
 
   void explain_channels(ShapeDiagnosis& result) {
@@ -320,13 +382,15 @@ class Diagnosis {
       if (layout_is_other(fault().expected, true)) return explain_layout(result, true);
       return explain_image_channels(result, 1);
     }
-    const Node& before = network_.nodes[*origin];
     result.explanation = fmt::format("{} gives {} channels, and {} takes {}", call(*origin), fault().received,
                                      node().label, fault().expected);
-    result.remedies.push_back(with_channels(found_->node, fault().received));
-    if (std::holds_alternative<Conv2d>(before.op) || std::holds_alternative<ConvTranspose2d>(before.op)) {
-      result.remedies.push_back(fmt::format("out_channels = {} in {}", fault().expected, call(*origin)));
-    }
+    advise_channels(result, found_->node, fault().received);
+    Network changed = open_;
+    auto* conv = std::get_if<Conv2d>(&changed.nodes[*origin].op);
+    auto* transposed = std::get_if<ConvTranspose2d>(&changed.nodes[*origin].op);
+    if (conv == nullptr && transposed == nullptr) return;
+    (conv != nullptr ? conv->out_channels : transposed->out_channels) = fault().expected;
+    advise(result, fmt::format("out_channels = {} in {}", fault().expected, call(*origin)), changed);
   }
 
   void explain_window(ShapeDiagnosis& result) {
@@ -372,13 +436,18 @@ class Diagnosis {
       result.cause = ShapeCause::channels;
       result.explanation = fmt::format("the layers before give rows of {}, and {} takes rows of {}", fault().received,
                                        node().label, fault().expected);
-      if (const auto* linear = std::get_if<Linear>(&node().op)) {
-        result.remedies.push_back(fmt::format("Linear({}, {})", fault().received, linear->out_features));
-      }
+      advise_features(result, fault().received, "");
+      return;
+    }
+    const std::optional<std::int64_t> rows = named_rows(network_, network_.nodes[origin->by]);
+    if (rows && *rows != batch_[0]) {
+      blame_batch_size(result, axis_name(0, 2), *rows);
+      mended_batch_ = batch_;
+      (*mended_batch_)[0] = *rows;
       return;
     }
     const Dims& image = origin->image;
-    const std::int64_t per_row = image[1] * image[2] * image[3];
+    const std::int64_t per_row = elements({image[1], image[2], image[3]});
     if (in().front() != image.front() && fault().received != per_row) {
       result.cause = ShapeCause::dimensions;
       result.explanation = fmt::format("{} merges the rows of the batch: {} becomes {}", call(origin->by),
@@ -389,9 +458,26 @@ class Diagnosis {
     explain_flattened(result, image, fault().expected);
   }
 
+  /// Another in_features of the failing Linear.
+  void advise_features(ShapeDiagnosis& result, std::int64_t features, std::string_view reason) {
+    const auto* linear = std::get_if<Linear>(&node().op);
+    if (linear == nullptr) return;
+    Network changed = open_;
+    std::get<Linear>(changed.nodes[found_->node].op).in_features = features;
+    advise(result, fmt::format("Linear({}, {}){}", features, linear->out_features, reason), changed);
+  }
+
+  void blame_batch_size(ShapeDiagnosis& result, std::string dimension, std::int64_t wanted) const {
+    result.cause = ShapeCause::batch_size;
+    result.dimension = std::move(dimension);
+    result.expected = std::to_string(wanted);
+    result.received = std::to_string(batch_[0]);
+    explain_fixed_batch(result, wanted);
+  }
+
   /// `wanted` features of a row, where `image` flattens to another number.
   void explain_flattened(ShapeDiagnosis& result, const Dims& image, std::int64_t wanted) {
-    const std::int64_t received = image[1] * image[2] * image[3];
+    const std::int64_t received = elements({image[1], image[2], image[3]});
     result.received = fmt::format("{} = {} x {} x {}", received, image[1], image[2], image[3]);
     result.expected = factors(wanted, image[1]);
     if (briefly_) return;
@@ -437,14 +523,14 @@ class Diagnosis {
       result.explanation = fmt::format(
           "what flattening makes follows from the image size, and in_features was computed for another; {}", way);
     }
-    if (const auto* linear = std::get_if<Linear>(&node().op)) {
-      result.remedies.push_back(fmt::format("Linear({}, {}), for this image size", received, linear->out_features));
-    }
-    if (std::holds_alternative<AdaptiveAvgPool2d>(node().op) || wanted % image[1] != 0) return;
+    advise_features(result, received, ", for this image size");
+    if (wanted % image[1] != 0) return;
     const auto side = static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(wanted / image[1]))));
-    if (side * side * image[1] == wanted && side <= 32) {
-      result.remedies.push_back(fmt::format("AdaptiveAvgPool2d({}) before the flattening, for any image size", side));
-    }
+    if (side * side * image[1] != wanted || side > 32) return;
+    const std::optional<Flattened> origin = flattened(node());
+    const Network changed = with_node(open_, origin ? origin->by : found_->node,
+                                      {.op = AdaptiveAvgPool2d{side, side}, .label = {}, .inputs = {}, .outputs = {}});
+    advise(result, fmt::format("AdaptiveAvgPool2d({}) before the flattening, for any image size", side), changed);
   }
 
   /// "9216 = 256 x 6 x 6", as far as that can be told without a fitting image.
@@ -456,20 +542,25 @@ class Diagnosis {
                                : fmt::format("{} = {} x {}", features, channels, area);
   }
 
+  Network with_flatten() const {
+    return with_node(open_, found_->node, {.op = Flatten{}, .label = {}, .inputs = {}, .outputs = {}});
+  }
+
   void explain_missing_flatten(ShapeDiagnosis& result) {
     const Dims& image = in();
     result.cause = ShapeCause::dimensions;
     result.dimension = "dimension 3 (in_features)";
-    const std::int64_t flat = image[1] * image[2] * image[3];
+    const std::int64_t flat = elements({image[1], image[2], image[3]});
     result.explanation =
         fmt::format("{} receives images, {}, and looks at their last dimension, the width: a Flatten() is missing",
                     node().label, describe(image));
-    if (flat == fault().expected) {
-      result.remedies.push_back("Flatten() before it");
-    } else {
-      result.remedies.push_back(
-          fmt::format("Flatten() before it, and in_features = {} = {} x {} x {}", flat, image[1], image[2], image[3]));
-    }
+    if (flat < 0) return;  // more than can be counted
+    Network changed = with_flatten();
+    if (flat == fault().expected) return advise(result, "Flatten() before it", changed);
+    std::get<Linear>(changed.nodes[found_->node + 1].op).in_features = flat;
+    advise(result,
+           fmt::format("Flatten() before it, and in_features = {} = {} x {} x {}", flat, image[1], image[2], image[3]),
+           changed);
   }
 
   void explain_elements(ShapeDiagnosis& result) {
@@ -481,11 +572,7 @@ class Diagnosis {
       mended[0] = batch_[0];
       const bool only_batch = std::ranges::count(mended, -1) == 1 || elements(mended) == elements(from);
       if (only_batch && (std::ranges::count(mended, -1) == 1 || elements(mended) > 0)) {
-        result.cause = ShapeCause::batch_size;
-        result.dimension = axis_name(0, from.size());
-        result.expected = std::to_string(to[0]);
-        result.received = std::to_string(batch_[0]);
-        explain_fixed_batch(result, to[0]);
+        blame_batch_size(result, axis_name(0, from.size()), to[0]);
         mended_batch_ = batch_;
         (*mended_batch_)[0] = to[0];
         return;
@@ -533,35 +620,38 @@ class Diagnosis {
       result.remedies.push_back("Flatten(), which keeps dimension 0");
       return;
     }
-    const Dims asked = shape_asked_for();
-    if (!asked.empty() && asked[0] > 1) {
-      result.cause = ShapeCause::batch_size;
-      result.dimension = "batch size";
-      result.expected = std::to_string(asked[0]);
-      result.received = std::to_string(batch_[0]);
-      explain_fixed_batch(result, asked[0]);
-      return;
+    if (const std::optional<std::int64_t> rows = named_rows(network_, node())) {
+      return blame_batch_size(result, "batch size", *rows);
     }
-    if (is_image(from)) explain_flattened(result, from, to[1]);
+    if (is_image(from)) {
+      explain_flattened(result, from, to[1]);
+      result.expected = std::to_string(fault().expected);
+      result.received = std::to_string(fault().received);
+    } else {
+      result.cause = ShapeCause::dimensions;
+    }
     result.explanation = fmt::format(
         "{} cuts the rows of the batch up: {} samples become {} rows, and the labels no longer "
-        "match (which only the loss would notice). {}",
-        node().label, from[0], to[0], result.explanation);
-    result.remedies.push_back("x.flatten(1) instead of x.view(-1, ...): it never changes the number of rows");
+        "match (which only the loss would notice){}{}",
+        node().label, from[0], to[0], result.explanation.empty() ? "" : ". ", result.explanation);
+    Network changed = open_;
+    changed.nodes[found_->node].op = Flatten{};
+    add(result, "x.flatten(1) instead of x.view(-1, ...): it never changes the number of rows", reach(changed), true);
   }
 
   void explain_join(ShapeDiagnosis& result) {
-    const auto axis = static_cast<std::size_t>(fault().axis);
-    const std::size_t rank = in().size();
-    set(result, fault().axis == 1 ? ShapeCause::channels : ShapeCause::join, axis_name(fault().axis, rank));
-    result.explanation = fmt::format("the branches that meet here come to {} and {}", describe(in()),
-                                     describe(*in(node(), other_input(axis))));
-    if (fault().axis == 0 && (fault().expected == batch_[0] || fault().received == batch_[0])) {
-      result.cause = ShapeCause::batch_size;
-      result.expected = std::to_string(fault().expected == batch_[0] ? fault().received : fault().expected);
-      result.received = std::to_string(batch_[0]);
-      explain_fixed_batch(result, fault().expected == batch_[0] ? fault().received : fault().expected);
+    const bool along_channels = fault().axis == 1 && fault().rank != 3;
+    set(result, along_channels ? ShapeCause::channels : ShapeCause::join, axis_name(fault().axis, fault().rank));
+    const Dims& other = *in(node(), fault().input);
+    result.explanation = fmt::format("the branches that meet here come to {} and {}", describe(in()), describe(other));
+    if (in().size() != other.size()) {
+      result.explanation +=
+          fmt::format(", of {} and {} dimensions, which are matched from the last one", in().size(), other.size());
       return;
+    }
+    if (fault().axis == 0 && (fault().expected == batch_[0] || fault().received == batch_[0])) {
+      const std::int64_t wanted = fault().expected == batch_[0] ? fault().received : fault().expected;
+      return blame_batch_size(result, result.dimension, wanted);
     }
     if (fault().axis < 2 || briefly_) return;
     for (std::size_t i = 0; i < found_->node; ++i) {
@@ -578,21 +668,22 @@ class Diagnosis {
     find_sizes(result);
   }
 
-  /// The first input that disagrees along the axis, counted from the last.
-  std::size_t other_input(std::size_t axis) const {
-    const std::size_t from_end = in().size() - axis;
-    for (std::size_t i = 1; i < node().inputs.size(); ++i) {
-      const auto& dims = in(node(), i);
-      if (dims && dims->size() >= from_end && (*dims)[dims->size() - from_end] == fault().received) return i;
-    }
-    return std::min<std::size_t>(1, node().inputs.size() - 1);
+  void explain_rank(ShapeDiagnosis& result) {
+    set(result, ShapeCause::dimensions, "number of dimensions");
+    result.explanation = fmt::format("{} takes {}, and receives {}", node().label, fault().message,
+                                     describe(*in(node(), fault().input)));
+    if (fault().input != 0) return;
+    if (fault().expected == 2 && in().size() == 4) add(result, "Flatten() before it", reach(with_flatten()), true);
+    if (fault().expected == 4 && in().size() == 2) result.remedies.push_back("move it before the flattening");
   }
 
-  void explain_rank(ShapeDiagnosis& result) const {
-    set(result, ShapeCause::dimensions, "number of dimensions");
+  void explain_shape(ShapeDiagnosis& result) {
+    result.cause = ShapeCause::dimensions;
+    result.dimension = "shape";
+    result.expected = fault().message;
+    result.received = describe(in());
     result.explanation = fmt::format("{} takes {}, and receives {}", node().label, fault().message, describe(in()));
-    if (fault().expected == 2 && in().size() == 4) result.remedies.push_back("Flatten() before it");
-    if (fault().expected == 4 && in().size() == 2) result.remedies.push_back("move it before the flattening");
+    if (takes_images(node()) && !briefly_) find_sizes(result);
   }
 
   void explain_parameters(ShapeDiagnosis& result) const {
@@ -624,23 +715,61 @@ class Diagnosis {
         to_string(size), size.height, size.width);
   }
 
-  /// True if nothing is wrong with these images up to and including the failing layer, and, with `whole`, after it.
-  bool fits(const Network& network, Size size, bool whole) {
-    foreign_calls_ += num_foreign_;
-    if (foreign_calls_ > most_foreign_calls) return false;
+  /// How far a walk comes that fails at found_ as things are.
+  struct Reach {
+    bool passes = false;  // beyond the failing layer
+    std::optional<std::size_t> until = {};
+
+    bool whole() const { return passes && !until; }
+  };
+
+  /// Nothing passes once the budget is spent.
+  Reach reach(const Network& network, Size size, std::int64_t& budget) const {
+    if (budget < cost_) {
+      budget = 0;
+      return {};
+    }
+    budget -= cost_;
     Dims batch = mended_batch_.value_or(batch_);
     batch[axes_.height] = size.height;
     batch[axes_.width] = size.width;
     const Walk walked = walk(network, batch, true);
-    return walked.faults.empty() || (!whole && walked.faults[0].node > found_->node);
+    if (walked.faults.empty()) return {.passes = true};
+    const std::size_t added = network.nodes.size() - network_.nodes.size();  // all before the failing layer
+    const std::size_t place = walked.faults[0].node;
+    if (place <= found_->node + added) return {};
+    return {.passes = true, .until = place - added};
+  }
+  Reach reach(const Network& changed) { return reach(changed, image_size(), remedy_budget_); }
+
+  /// What mends the whole network comes first; what another layer undoes is named only where nothing else helps, or
+  /// where it is the answer `always`.
+  void add(ShapeDiagnosis& result, const std::string& remedy, const Reach& reached, bool always = false) {
+    if (briefly_ || (!reached.passes && !always)) return;
+    if (reached.whole() || always) {
+      any_whole_ = any_whole_ || reached.whole();
+      result.remedies.push_back(remedy + until(reached));
+    } else {
+      partial_.push_back(remedy + until(reached));
+    }
+  }
+  void advise(ShapeDiagnosis& result, const std::string& remedy, const Network& changed) {
+    if (!briefly_) add(result, remedy, reach(changed));
+  }
+  std::string until(const Reach& reached) const {
+    return reached.until ? fmt::format(" (as far as {})", call(*reached.until)) : std::string();
   }
 
   /// The image size nearest to the batch's that fits, among those that `at` makes of a side.
   template <class At>
   std::optional<FittingSizes> nearest(At at, std::int64_t now, bool whole) {
     const std::int64_t most = std::max(largest_side, 2 * now);
-    const auto good = [&](std::int64_t side) { return side >= 1 && side <= most && fits(open_, at(side), whole); };
-    for (std::int64_t step = 1; step < most; ++step) {
+    const auto good = [&](std::int64_t side) {
+      if (side < 1 || side > most) return false;
+      const Reach reached = reach(open_, at(side), size_budget_);
+      return whole ? reached.whole() : reached.passes;
+    };
+    for (std::int64_t step = 1; step < most && size_budget_ > 0; ++step) {
       const std::int64_t first = common_size(now - step) ? now - step : now + step;
       for (const std::int64_t side : {first, 2 * now - first}) {
         if (!good(side)) continue;
@@ -686,55 +815,107 @@ class Diagnosis {
     const std::string range = from == to   ? ""
                               : open_ended ? fmt::format(" (all from {} on fit)", to_string(from))
                                            : fmt::format(" ({} to {} fit)", to_string(from), to_string(to));
-    result.remedies.push_back(
-        fmt::format("images of {}{} instead of {}: {}", to_string(size), range, to_string(now), end_in(size)));
+    add(result, fmt::format("images of {}{} instead of {}: {}", to_string(size), range, to_string(now), end_in(size)),
+        reach(open_, size, remedy_budget_));
   }
-
-  static void set_padding(Node& node, std::int64_t padding) { std::get<Conv2d>(node.op).padding = padding; }
 
   /// A ceil_mode or a padding that alone makes the network fit. `rounding` is set to the pooling layer that rounds
   /// down, unless a convolution before it leaves rows over as well.
   void add_paddings(ShapeDiagnosis& result, std::optional<std::size_t>* rounding) {
-    std::vector<std::string> remedies;
+    int num_whole = 0;
     bool convolution_leaves_rows = false;
-    for (std::size_t i = 0; i <= found_->node && i < network_.nodes.size() && remedies.size() < 2; ++i) {
+    for (std::size_t i = 0; i <= found_->node && i < network_.nodes.size() && num_whole < 2; ++i) {
       const Node& tried = network_.nodes[i];
       const std::optional<Window> window = window_of(tried, 0);
-      if (!window || window->transposed || !is_image(in(tried))) continue;
+      if (!window || window->transposed || !is_image(in(tried)) || paddings_cost_enough()) continue;
       const std::int64_t left_over = slide(*window, (*in(tried))[2]).left_over;
       if (is_pool(tried)) {
         if (left_over == 0 || window->ceil) continue;
         Network changed = open_;
         if (auto* pool = std::get_if<MaxPool2d>(&changed.nodes[i].op)) pool->ceil_mode = true;
         if (auto* pool = std::get_if<AvgPool2d>(&changed.nodes[i].op)) pool->ceil_mode = true;
-        if (!fits(changed, image_size(), false)) continue;
-        remedies.push_back(fmt::format("ceil_mode=True in {}, which then rounds up", call(i)));
+        const Reach reached = reach(changed);
+        if (!reached.passes) continue;
+        add(result, fmt::format("ceil_mode=True in {}, which then rounds up", call(i)), reached);
+        num_whole += reached.whole() ? 1 : 0;
         if (rounding && !convolution_leaves_rows && !*rounding) *rounding = i;
         continue;
       }
       convolution_leaves_rows = convolution_leaves_rows || left_over > 0;
-      if (const std::optional<std::int64_t> padding = fitting_padding(i)) {
-        const bool same = window->stride == 1 && 2 * *padding == window->dilation * (window->kernel - 1);
-        remedies.push_back(fmt::format("padding={}{} in {}", *padding, same ? " ('same')" : "", call(i)));
-      }
+      const auto [padding, reached] = fitting_padding(i);
+      if (!reached.passes) continue;
+      const bool same = window->stride == 1 && 2 * padding == window->dilation * (window->kernel - 1);
+      add(result, fmt::format("padding={}{} in {}", padding, same ? " ('same')" : "", call(i)), reached);
+      num_whole += reached.whole() ? 1 : 0;
     }
-    result.remedies.insert(result.remedies.end(), remedies.begin(), remedies.end());
   }
 
+  /// The other half is for the remedies that are tried once.
+  bool paddings_cost_enough() const { return remedy_budget_ < remedy_budget / 2; }
+
+  struct Padding {
+    std::int64_t rows = 0;
+    Reach reached = {};
+  };
   /// Of the convolution `index`, nearest to what it has; not one so wide that a window sees zeros alone.
-  std::optional<std::int64_t> fitting_padding(std::size_t index) {
+  Padding fitting_padding(std::size_t index) {
     const auto& conv = std::get<Conv2d>(network_.nodes[index].op);
     const std::int64_t now = conv.padding.top;
     const std::int64_t most = std::min<std::int64_t>(conv.dilation.height * (conv.kernel_size.height - 1), 16);
     Network changed = open_;
+    Padding nearest;
     for (std::int64_t step = 1; step <= most; ++step) {
       for (const std::int64_t padding : {now + step, now - step}) {
-        if (padding < 0 || padding > most) continue;
-        set_padding(changed.nodes[index], padding);
-        if (fits(changed, image_size(), false)) return padding;
+        if (padding < 0 || padding > most || paddings_cost_enough()) continue;
+        std::get<Conv2d>(changed.nodes[index].op).padding = padding;
+        const Reach reached = reach(changed);
+        if (reached.whole()) return {padding, reached};
+        if (reached.passes && !nearest.reached.passes) nearest = {padding, reached};
       }
     }
-    return std::nullopt;
+    return nearest;
+  }
+
+  /// One step that forward() may take where the print does not show it, and with which the whole network fits.
+  std::string unseen_step() {
+    struct Step {
+      Layer::Kind layer;
+      const char* again;
+    };
+    std::vector<Step> steps;
+    for (const Node& printed : network_.nodes) {
+      if (steps.size() >= 3) break;
+      if (const auto* pool = std::get_if<MaxPool2d>(&printed.op)) steps.push_back({*pool, " once more"});
+      if (const auto* pool = std::get_if<AvgPool2d>(&printed.op)) steps.push_back({*pool, " once more"});
+    }
+    steps.insert(steps.end(), {{MaxPool2d{2}, ""}, {AdaptiveAvgPool2d{}, " (or x.mean((2, 3)))"}, {Flatten{}, ""}});
+    for (std::size_t i = found_->node + 1; i-- > 0 && remedy_budget_ > 0;) {
+      if (!is_image(in(network_.nodes[i]))) continue;
+      for (const Step& step : steps) {
+        if (!reach(with_node(open_, i, node_of(step.layer))).whole()) continue;
+        return fmt::format("forward() calls {}{} before {}", describe(step.layer), step.again, call(i));
+      }
+    }
+    Network pooled = open_;
+    for (std::size_t i = found_->node + 1; i-- > 0;) {
+      const auto& inputs = network_.nodes[i].inputs;
+      const std::optional<std::size_t> before = inputs.empty() ? std::nullopt : maker(inputs[0]);
+      if (before && std::holds_alternative<Conv2d>(network_.nodes[*before].op)) {
+        pooled = with_node(std::move(pooled), i, node_of(MaxPool2d{2}));
+      }
+    }
+    if (pooled.nodes.size() > open_.nodes.size() && reach(pooled).whole()) {
+      return fmt::format("forward() calls {} after every convolution", describe(Layer::Kind(MaxPool2d{2})));
+    }
+    return {};
+  }
+
+  static Node node_of(const Layer::Kind& layer) {
+    Node node{.op = Flatten{}, .label = {}, .inputs = {}, .outputs = {}};
+    if (const auto* pool = std::get_if<MaxPool2d>(&layer)) node.op = *pool;
+    if (const auto* pool = std::get_if<AvgPool2d>(&layer)) node.op = *pool;
+    if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&layer)) node.op = *pool;
+    return node;
   }
 
   /// The nodes that lead to the failing one along first inputs, in order.
@@ -819,9 +1000,48 @@ class Diagnosis {
   const Walk::Found* found_ = nullptr;
   bool briefly_ = false;
   std::optional<Dims> mended_batch_;
-  std::int64_t num_foreign_ = 0;
-  std::int64_t foreign_calls_ = 0;
+  std::vector<std::optional<std::size_t>> makers_;  // by value
+  std::int64_t cost_ = 0;                           // of a walk
+  std::int64_t size_budget_ = size_budget;
+  std::int64_t remedy_budget_ = remedy_budget;
+  bool any_whole_ = false;
+  std::vector<std::string> partial_;  // remedies that help as far as they say
 };
+
+const std::optional<Dims>& in_of(const Walk& walked, const Node& node) { return walked.values[node.inputs[0]].dims; }
+
+/// What a network that fits rests on.
+std::vector<std::string> caveats_of(const Network& network, const Walk& walked,
+                                    const std::vector<std::size_t>& numbers) {
+  std::vector<std::string> caveats;
+  if (!network.assumed.empty()) {
+    const auto flatten = std::ranges::find_if(network.nodes, [](const Node& node) { return node.assumed; });
+    const auto row =
+        flatten == network.nodes.end() ? 0 : numbers[static_cast<std::size_t>(flatten - network.nodes.begin())];
+    caveats.push_back(fmt::format(
+        "the print of {} does not show its forward(): this holds if it runs the layers in the printed order{}",
+        fmt::join(network.assumed, ", "), row == 0 ? "" : fmt::format(", with the Flatten() of layer {}", row)));
+  }
+  for (std::size_t i = 0; i < network.nodes.size(); ++i) {
+    const Node& node = network.nodes[i];
+    const auto* norm = std::get_if<BatchNorm2d>(&node.op);
+    const bool of_batch = std::holds_alternative<BatchNorm1d>(node.op) || (norm && norm->kind == "BatchNorm2d");
+    if (!node.as_pytorch || !of_batch || !in_of(walked, node) || in_of(walked, node)->front() != 1) continue;
+    const Dims& in = *in_of(walked, node);
+    if (!std::all_of(in.begin() + 2, in.end(), [](std::int64_t side) { return side == 1; })) continue;
+    caveats.push_back(
+        fmt::format("layer {} {} receives one value per channel, of which PyTorch takes no variance: fits in eval(), "
+                    "not in training; a last batch of one row: --last-batch drop, pad or wrap",
+                    numbers[i], node.label));
+    break;
+  }
+  for (const Walk::Found& found : walked.warnings) {
+    caveats.push_back(
+        fmt::format("layer {} {} makes {} rows of {} samples: the labels must be laid out in the same way",
+                    numbers[found.node], network.nodes[found.node].label, found.fault.received, found.fault.expected));
+  }
+  return caveats;
+}
 
 }  // namespace
 
@@ -854,38 +1074,43 @@ std::string_view name(ShapeCause cause) noexcept {
 }
 
 Trace trace(const Network& network, const Dims& batch, const BatchFacts& facts) {
-  const Walk walked = walk(network, batch);
-  const std::optional<Walk::Found> first = walked.faults.empty() ? std::nullopt : std::optional(walked.faults.front());
+  Walk walked = walk(network, batch);
+  find_other_layout(network, facts, walked);
+  const std::size_t num_nodes = network.nodes.size();
+  const auto layer =
+      std::ranges::find_if(walked.faults, [&](const Walk::Found& found) { return found.node < num_nodes; });
+  const std::size_t failing = layer == walked.faults.end() ? num_nodes : layer->node;
+  const bool input_fails = !walked.faults.empty() && walked.faults.front().node == num_nodes;
   Trace result;
-  result.rows.push_back({network.input_name, {}, batch});
-  const bool input_fails = first && first->node == network.nodes.size();
+  result.rows.push_back({.layer = network.input_name, .in = {}, .out = batch, .fits = !input_fails});
   const std::vector<std::size_t> numbers = number_rows(network, walked);
-  for (std::size_t i = 0; i < network.nodes.size() && !input_fails; ++i) {
+  for (std::size_t i = 0; i < num_nodes && i <= failing; ++i) {
     if (numbers[i] == 0) continue;
     const Node& node = network.nodes[i];
-    const bool fails = first && first->node == i;
     const auto dims = [&](const std::vector<std::size_t>& values) {
       return values.empty() ? Dims{} : walked.values[values[0]].dims.value_or(Dims{});
     };
-    result.rows.push_back({node.label, dims(node.inputs), fails ? Dims{} : dims(node.outputs)});
-    if (fails) break;
+    const bool fits = i != failing;
+    result.rows.push_back(
+        {.layer = node.label, .in = dims(node.inputs), .out = fits ? dims(node.outputs) : Dims{}, .fits = fits});
   }
-  if (!first) return result;
+  if (walked.faults.empty()) {
+    result.caveats = caveats_of(network, walked, numbers);
+    return result;
+  }
   Diagnosis diagnosis(network, batch, facts, walked);
-  result.diagnosis = diagnosis.explain(*first);
-  result.diagnosis->row = result.rows.size() - 1;
+  result.diagnosis = diagnosis.explain(walked.faults.front());
+  result.diagnosis->row = input_fails ? 0 : result.rows.size() - 1;
   result.diagnosis->next = diagnosis.explain_next(*result.diagnosis);
   return result;
 }
 
 const TraceRow* Trace::first_unknown() const noexcept {
-  const std::size_t known = diagnosis ? diagnosis->row : rows.size();
-  const auto end = rows.begin() + static_cast<std::ptrdiff_t>(known);
-  const auto found = std::find_if(rows.begin(), end, [](const TraceRow& row) { return row.out.empty(); });
-  return found == end ? nullptr : &*found;
+  const auto found = std::ranges::find_if(rows, [](const TraceRow& row) { return row.fits && row.out.empty(); });
+  return found == rows.end() ? nullptr : &*found;
 }
 
-std::string Trace::to_string() const {
+std::string Trace::table() const {
   const auto shape = [](const Dims& dims) { return dims.empty() ? std::string("?") : describe(dims); };
   std::size_t layer_width = 5, in_width = 2;
   for (const TraceRow& row : rows) {
@@ -894,22 +1119,31 @@ std::string Trace::to_string() const {
   }
   std::string text = fmt::format("{:>3}  {:<{}}  {:<{}}  {}\n", "", "layer", layer_width, "in", in_width, "out");
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool fails = diagnosis && diagnosis->row == i;
-    const std::string in = i == 0 ? "" : shape(rows[i].in);
-    const std::string out = i == 0  ? shape(rows[i].out) + (fails ? "  does not fit" : "")
-                            : fails ? "does not fit"
-                                    : shape(rows[i].out);
-    text += fmt::format("{:>3}  {:<{}}  {:<{}}  {}\n", i == 0 ? "" : std::to_string(i), rows[i].layer, layer_width, in,
+    const TraceRow& row = rows[i];
+    const std::string failure = row.fits ? "" : undecided() ? "undecided" : "does not fit";
+    const std::string in = i == 0 ? "" : shape(row.in);
+    const std::string out = i == 0     ? shape(row.out) + (row.fits ? "" : "  ") + failure
+                            : row.fits ? shape(row.out)
+                                       : failure;
+    text += fmt::format("{:>3}  {:<{}}  {:<{}}  {}\n", i == 0 ? "" : std::to_string(i), row.layer, layer_width, in,
                         in_width, out);
   }
+  return text;
+}
+
+std::string Trace::to_string() const {
+  std::string text = table();
   if (const TraceRow* unknown = first_unknown()) {
     text += fmt::format("\nnot known, so not held against anything: what {} gives, and what follows from that alone\n",
                         unknown->layer);
   }
+  for (const std::string& caveat : caveats) text += fmt::format("\nnote: {}\n", caveat);
   if (!diagnosis) return text;
   const ShapeDiagnosis& why = *diagnosis;
+  if (undecided()) text += fmt::format("\nthe print alone cannot decide: the model fits if {}\n", why.fits_if);
   text += why.row == 0 ? std::string("\nthe batch does not fit the model\n")
-                       : fmt::format("\nlayer {} {} does not fit\n", why.row, rows[why.row].layer);
+                       : fmt::format("\n{}layer {} {} does not fit\n", undecided() ? "as it is printed, " : "", why.row,
+                                     rows[why.row].layer);
   if (!why.dimension.empty()) {
     text += fmt::format("  {}: expected {}, received {}\n", why.dimension, why.expected, why.received);
   }

@@ -75,13 +75,22 @@ std::string describe_layer(const AvgPool2d& layer) { return describe_pool("AvgPo
 
 std::string describe_layer(const AdaptiveAvgPool2d& layer) {
   const auto side = [](const std::optional<std::int64_t>& value) { return value ? std::to_string(*value) : "None"; };
-  if (layer.height == layer.width) return fmt::format("AdaptiveAvgPool2d({})", side(layer.height));
-  return fmt::format("AdaptiveAvgPool2d(({}, {}))", side(layer.height), side(layer.width));
+  if (layer.height == layer.width) return fmt::format("{}({})", layer.kind, side(layer.height));
+  return fmt::format("{}(({}, {}))", layer.kind, side(layer.height), side(layer.width));
 }
 
 std::string describe_layer(const GlobalAvgPool&) { return "GlobalAvgPool()"; }
-std::string describe_layer(const BatchNorm2d& layer) { return fmt::format("{}({})", layer.kind, layer.num_features); }
+std::string describe_layer(const BatchNorm2d& layer) {
+  if (layer.kind == "GroupNorm") return fmt::format("GroupNorm({}, {})", layer.num_groups, layer.num_features);
+  return fmt::format("{}({})", layer.kind, layer.num_features);
+}
 std::string describe_layer(const BatchNorm1d& layer) { return fmt::format("BatchNorm1d({})", layer.num_features); }
+
+std::string describe_layer(const LayerNorm& layer) {
+  const Dims& shape = layer.normalized_shape;
+  return shape.size() == 1 ? fmt::format("LayerNorm({})", shape[0])
+                           : fmt::format("LayerNorm(({}))", fmt::join(shape, ", "));
+}
 
 std::string describe_layer(const Flatten& layer) {
   if (layer.start_dim == 1 && layer.end_dim == -1) return "Flatten()";
@@ -95,7 +104,7 @@ std::string describe_layer(const Linear& layer) {
 std::string describe_layer(const Reshape& layer) { return fmt::format("Reshape({})", fmt::join(layer.shape, ", ")); }
 
 std::string describe_layer(const ZeroPad2d& layer) {
-  return fmt::format("ZeroPad2d(top {}, bottom {}, left {}, right {})", layer.top, layer.bottom, layer.left,
+  return fmt::format("{}(top {}, bottom {}, left {}, right {})", layer.kind, layer.top, layer.bottom, layer.left,
                      layer.right);
 }
 
@@ -138,21 +147,45 @@ bool is_reshape(const Node& node) {
          std::holds_alternative<ReshapeTo>(node.op);
 }
 
-/// Rows that are cut up or merged stay unnoticed until the loss compares them with the labels.
-std::optional<Walk::Found> find_mixed_rows(const Network& network, const Walk& walked, const Dims& batch) {
-  if (network.nodes.empty() || network.nodes.back().outputs.empty()) return std::nullopt;
-  const auto& end = walked.values[network.nodes.back().outputs[0]].dims;
-  if (!end || end->empty() || end->front() == batch.front()) return std::nullopt;
+/// True if each of the new rows lies within one of the old: x.view(-1, channels) of {n, h, w, channels}.
+bool keeps_vectors(const Dims& in, const Dims& out) { return out.size() == 2 && in.size() > 2 && out[1] == in.back(); }
+
+/// True if a Linear takes what the node gives for its rows.
+bool linear_follows(const Network& network, std::size_t node) {
+  std::vector<bool> rows(network.values.size(), false);
+  rows[network.nodes[node].outputs[0]] = true;
+  for (std::size_t i = node + 1; i < network.nodes.size(); ++i) {
+    const Node& next = network.nodes[i];
+    if (next.inputs.empty() || next.outputs.empty() || !rows[next.inputs[0]]) continue;
+    if (std::holds_alternative<Linear>(next.op)) return true;
+    rows[next.outputs[0]] = std::holds_alternative<Elementwise>(next.op);
+  }
+  return false;
+}
+
+/// Rows that are cut up or merged stay unnoticed until the loss compares them with the labels. Where a Linear takes
+/// them for samples that is a fault; else it may be meant so, one row a pixel or a box.
+void find_mixed_rows(const Network& network, const Dims& batch, Walk& walked) {
+  std::vector<bool> leads_out(network.values.size(), false);
+  for (const std::size_t output : network.outputs) {
+    const auto& end = walked.values[output].dims;
+    leads_out[output] = end && !end->empty() && end->front() != batch.front();
+  }
   for (std::size_t i = network.nodes.size(); i-- > 0;) {
     const Node& node = network.nodes[i];
+    if (std::ranges::none_of(node.outputs, [&](std::size_t output) { return leads_out[output]; })) continue;
+    for (const std::size_t input : node.inputs) leads_out[input] = true;
     if (!is_reshape(node) || node.inputs.empty()) continue;
     const auto& in = walked.values[node.inputs[0]].dims;
     const auto& out = walked.values[node.outputs[0]].dims;
     if (!in || !out || in->empty() || out->empty() || out->size() > 2) continue;
     if (in->front() != batch.front() || out->front() == batch.front()) continue;
-    return Walk::Found{i, {Fault::Kind::batch_mixed, 0, batch.front(), out->front(), {}}};
+    const bool is_fault = named_rows(network, node) || (!keeps_vectors(*in, *out) && linear_follows(network, i));
+    (is_fault ? walked.faults : walked.warnings)
+        .push_back(
+            {i, {.kind = Fault::Kind::batch_mixed, .axis = 0, .expected = batch.front(), .received = out->front()}});
+    return;
   }
-  return std::nullopt;
 }
 
 void check_input(const InputSpec& expected, const Dims& batch, Walk& walked, std::size_t place) {
@@ -175,6 +208,17 @@ std::string describe(const Layer::Kind& layer) {
 }
 
 std::string describe(const Dims& dims) { return fmt::format("{{{}}}", fmt::join(dims, ", ")); }
+
+std::optional<std::int64_t> named_rows(const Network& network, const Node& node) {
+  const Dims* shape = nullptr;
+  if (const auto* reshape = std::get_if<Reshape>(&node.op)) shape = &reshape->shape;
+  if (std::holds_alternative<ReshapeTo>(node.op) && node.inputs.size() > 1) {
+    const auto& content = network.values[node.inputs[1]].content;
+    if (content) shape = &*content;
+  }
+  if (shape == nullptr || shape->size() < 2 || shape->front() <= 1) return std::nullopt;
+  return shape->front();
+}
 
 std::size_t append(Network& network, const std::vector<Layer>& layers, std::size_t from) {
   for (const Layer& layer : layers) {
@@ -200,7 +244,8 @@ Network to_network(const LayerList& list) {
   Network network;
   network.assumed = list.assumed;
   std::optional<std::size_t> place;
-  append(network, list.assumed.empty() ? list.layers : with_flatten(list.layers, place), 0);
+  network.input.layout = Layout::nchw;
+  network.outputs = {append(network, list.assumed.empty() ? list.layers : with_flatten(list.layers, place), 0)};
   // Nodes and layers differ in number where there are blocks, but not in order.
   if (place) {
     std::ranges::find_if(network.nodes, [](const Node& node) {
@@ -211,7 +256,7 @@ Network to_network(const LayerList& list) {
 }
 
 Walk walk(const Network& network, const Dims& batch, bool only_first) {
-  Walk walked{.values = network.values, .faults = {}};
+  Walk walked{.values = network.values, .faults = {}, .warnings = {}};
   walked.values[0].dims = batch;
   check_input(network.input, batch, walked, network.nodes.size());
   if (only_first && !walked.faults.empty()) return walked;
@@ -232,9 +277,7 @@ Walk walk(const Network& network, const Dims& batch, bool only_first) {
     walked.faults.push_back({i, *std::move(applied.fault)});
     if (only_first) return walked;
   }
-  if (walked.faults.empty()) {
-    if (auto mixed = find_mixed_rows(network, walked, batch)) walked.faults.push_back(*std::move(mixed));
-  }
+  if (walked.faults.empty()) find_mixed_rows(network, batch, walked);
   return walked;
 }
 

@@ -26,12 +26,14 @@ struct Value {
 struct Fault {
   enum class Kind : std::uint8_t {
     parameters,   // `message` says which
-    rank,         // expected and received are numbers of dimensions; `message` says what is taken
+    rank,         // of `input`: expected and received are numbers of dimensions; `message` says what is taken
+    shape,        // `message` says what is taken
+    layout,       // NHWC where images are NCHW
     channels,     // along `axis`
     window,       // the window (expected) is larger than the padded input (received), along `axis`
     features,     // of a Linear
     elements,     // a reshape to expected elements receives another number
-    join,         // along `axis`
+    join,         // of `input` with those before it, along `axis` of `rank`
     batch_mixed,  // the first dimension is no longer the batch's
     model_batch,  // what the model's own input fixes
     model_channels,
@@ -43,6 +45,8 @@ struct Fault {
   std::int64_t expected = 0;
   std::int64_t received = 0;
   std::string message = {};
+  std::size_t input = 0;
+  std::size_t rank = 0;
 };
 
 /// Values, and what did not fit; then the values are what would have come out.
@@ -54,6 +58,7 @@ struct Applied {
 /// The sum, or whatever else is done element by element to several inputs, broadcast as NumPy does.
 struct Broadcast {
   std::string kind = "Add";
+  bool into_first = false;  // the first input must not grow
 };
 
 struct Concat {
@@ -76,20 +81,22 @@ struct Foreign {
 
 struct Node {
   std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d,
-               BatchNorm1d, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Broadcast, Concat, Transpose,
-               ReshapeTo, Foreign>
+               BatchNorm1d, LayerNorm, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Broadcast, Concat,
+               Transpose, ReshapeTo, Foreign>
       op;
   std::string label;
   std::vector<std::size_t> inputs;  // indices of values
   std::vector<std::size_t> outputs;
   bool assumed = false;    // a Flatten that print(model) does not show
   bool as_pytorch = true;  // PyTorch's checks of parameters hold, which other libraries do not make
+  bool rows_only = false;  // a Linear that takes {n, features} alone
 };
 
 /// Value 0 is the batch. Nodes come after what they read.
 struct Network {
   std::vector<Value> values = {Value{}};  // constants are set, all else is filled in by walk()
   std::vector<Node> nodes;
+  std::vector<std::size_t> outputs;  // values
   InputSpec input;                   // what the model's own input says
   std::vector<std::string> assumed;  // as LayerList
   std::string input_name = "batch";
@@ -125,6 +132,9 @@ Slid slide(const Window& window, std::int64_t in);
 /// Of a convolution or pooling along the height (0) or width (1); nothing for other nodes.
 std::optional<Window> window_of(const Node& node, int axis);
 
+/// The rows that a reshaping node names as a number, whatever the batch has; nothing if it names none.
+std::optional<std::int64_t> named_rows(const Network& network, const Node& node);
+
 Applied apply_node(const Node& node, std::span<const Value> inputs);
 
 /// A walk through the network. A fault does not end it: it goes on with what would have come out.
@@ -135,6 +145,7 @@ struct Walk {
     Fault fault;
   };
   std::vector<Found> faults;
+  std::vector<Found> warnings;  // rows that are cut up or merged, as the training program may want it
 };
 /// With `only_first` it ends at the first fault.
 Walk walk(const Network& network, const Dims& batch, bool only_first = false);

@@ -239,17 +239,35 @@ Layer::Kind read_adaptive_pool(Call& call) {
   };
   if (sides.empty() || sides.size() > 2)
     fail(call.line(), "AdaptiveAvgPool2d: output_size is a number or (height, width)");
-  return AdaptiveAvgPool2d{.height = side(0), .width = side(1)};
+  return AdaptiveAvgPool2d{.height = side(0), .width = side(1), .kind = call.name()};
 }
 
 Layer::Kind read_norm(Call& call) {
   if (call.name() == "GroupNorm") {
     call.expect({"num_groups", "num_channels", "eps", "affine", "device", "dtype"});
-    return BatchNorm2d{.num_features = call.number("num_channels"), .kind = "GroupNorm"};
+    return BatchNorm2d{
+        .num_features = call.number("num_channels"), .kind = "GroupNorm", .num_groups = call.number("num_groups")};
   }
   call.expect({"num_features", "eps", "momentum", "affine", "track_running_stats", "process_group", "device", "dtype"});
+  if (call.name() == "InstanceNorm2d" && !call.boolean("affine")) return Elementwise{call.name()};  // counts nothing
   if (call.name() == "BatchNorm1d") return BatchNorm1d{.num_features = call.number("num_features")};
   return BatchNorm2d{.num_features = call.number("num_features"), .kind = call.name()};
+}
+
+Layer::Kind read_layer_norm(Call& call) {
+  call.expect({"normalized_shape", "eps", "elementwise_affine", "bias", "device", "dtype"});
+  LayerNorm norm;
+  for (const std::string_view side : call.list("normalized_shape")) {
+    norm.normalized_shape.push_back(call.to_number(side, "normalized_shape"));
+  }
+  return norm;
+}
+
+Layer::Kind read_prelu(Call& call) {
+  call.expect({"num_parameters", "init", "device", "dtype"});
+  const std::int64_t num_parameters = call.number("num_parameters", 1);
+  if (num_parameters == 1) return Elementwise{"PReLU"};
+  return BatchNorm2d{.num_features = num_parameters, .kind = "PReLU"};
 }
 
 Layer::Kind read_flatten(Call& call) {
@@ -282,7 +300,7 @@ Layer::Kind read_pad(Call& call) {
   if (sides.size() != 1 && sides.size() != 4) {
     fail(call.line(), fmt::format("{}: padding is a number or (left, right, top, bottom)", call.name()));
   }
-  return ZeroPad2d{.top = side(2), .bottom = side(3), .left = side(0), .right = side(1)};
+  return ZeroPad2d{.top = side(2), .bottom = side(3), .left = side(0), .right = side(1), .kind = call.name()};
 }
 
 Layer::Kind read_upsample(Call& call) {
@@ -308,6 +326,9 @@ const std::map<std::string, Reader, std::less<>>& readers() {
       {"SyncBatchNorm", read_norm},
       {"GroupNorm", read_norm},
       {"BatchNorm1d", read_norm},
+      {"InstanceNorm2d", read_norm},
+      {"LayerNorm", read_layer_norm},
+      {"PReLU", read_prelu},
       {"Flatten", read_flatten},
       {"Linear", read_linear},
       {"Reshape", read_reshape},
@@ -325,7 +346,6 @@ bool is_elementwise(std::string_view name) {
   static const std::set<std::string, std::less<>> names = {"ReLU",
                                                            "ReLU6",
                                                            "LeakyReLU",
-                                                           "PReLU",
                                                            "RReLU",
                                                            "ELU",
                                                            "SELU",
@@ -357,8 +377,6 @@ bool is_elementwise(std::string_view name) {
                                                            "FeatureAlphaDropout",
                                                            "Identity",
                                                            "LocalResponseNorm",
-                                                           "InstanceNorm2d",
-                                                           "LayerNorm",
                                                            "StochasticDepth",
                                                            "DropPath",
                                                            "SqueezeExcitation",

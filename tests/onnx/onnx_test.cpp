@@ -394,6 +394,136 @@ TEST_CASE("onnx: an operator of the user's own gives unknown shapes, and hides n
   CHECK(reached.first_unknown() == nullptr);  // the layer that does not fit is none, either
 }
 
+TEST_CASE("onnx: nodes without inputs are walked past, also where the cause is looked for") {
+  for (const char* op : {"Gemm", "Conv"}) {
+    const bool flat = op == std::string("Gemm");
+    Maker maker;
+    maker.input("x", {0, 3, 8, 8})
+        .weight("w", flat ? Dims{3, 192} : Dims{2, 3, 1, 1})
+        .node("RandomNormal", {}, "noise", {{"shape", flat ? Dims{64, 5} : Dims{64, 4, 8, 8}}})
+        .node(op, {"noise", "w"}, "y")
+        .output("y");
+    const Trace trace = OnnxModel(ModelFile(maker).path).trace(batch(64, 3, 8, 8));
+    REQUIRE(trace.diagnosis);
+    CHECK(trace.diagnosis->cause == ShapeCause::channels);
+  }
+}
+
+TEST_CASE("onnx: functions that call themselves, or without end, are refused") {
+  const auto with_functions = [](int count, const auto& callee, int calls) {
+    Maker maker;
+    maker.input("x", {0, 3, 8, 8}).node("F0", {"x"}, "y").output("y");
+    maker.graph().mutable_node(0)->set_domain("my");
+    onnx::OperatorSetIdProto& opset = *maker.model().add_opset_import();
+    opset.set_domain("my");
+    opset.set_version(1);
+    for (int i = 0; i < count; ++i) {
+      onnx::FunctionProto& function = *maker.model().add_functions();
+      function.set_domain("my");
+      function.set_name("F" + std::to_string(i));
+      function.add_input("a0");
+      function.add_output("a" + std::to_string(calls));
+      *function.mutable_opset_import() = maker.model().opset_import();
+      for (int k = 0; k < calls; ++k) {
+        onnx::NodeProto& node = *function.add_node();
+        node.set_op_type(callee(i));
+        if (node.op_type()[0] == 'F') node.set_domain("my");
+        node.add_input("a" + std::to_string(k));
+        node.add_output("a" + std::to_string(k + 1));
+      }
+    }
+    return refusal(ModelFile(maker).path);
+  };
+  CHECK(says(with_functions(
+                 1, [](int) { return "F0"; }, 1),
+             "the function 'F0' calls itself"));
+  CHECK(says(with_functions(
+                 2, [](int i) { return i == 0 ? "F1" : "F0"; }, 1),
+             "calls itself"));
+  const auto next = [](int count) {
+    return [count](int i) { return i + 1 == count ? std::string("Relu") : "F" + std::to_string(i + 1); };
+  };
+  CHECK(says(with_functions(500, next(500), 1), "too deeply"));
+  CHECK(says(with_functions(40, next(40), 2), "more nodes than any model"));  // 2^40
+  CHECK(with_functions(3, next(3), 2).empty());
+}
+
+TEST_CASE("onnx: rows for pixels and boxes fit, those that a Linear takes for samples do not") {
+  Maker boxes;
+  boxes.input("x", {0, 3, 0, 0})
+      .weight("w", {21, 3, 1, 1})
+      .numbers("to", {-1, 21})
+      .node("Conv", {"x", "w"}, "a")
+      .node("Transpose", {"a"}, "b", {{"perm", {0, 2, 3, 1}}})
+      .node("Reshape", {"b", "to"}, "c")
+      .node("Softmax", {"c"}, "y")
+      .output("y");
+  const Trace fits = OnnxModel(ModelFile(boxes).path).trace(batch(4, 3, 8, 8));
+  CHECK(fits.fits());
+  REQUIRE(fits.caveats.size() == 1);
+  CHECK(says(fits.caveats[0], "makes 256 rows of 4 samples"));
+  boxes.weight("v", {21, 5}).node("MatMul", {"y", "v"}, "z").output("z");  // of each pixel, still
+  CHECK(OnnxModel(ModelFile(boxes).path).trace(batch(4, 3, 8, 8)).fits());
+
+  Maker cut;
+  cut.input("x", {0, 3, 0, 0})
+      .weight("v", {96, 5})
+      .numbers("to", {-1, 96})
+      .node("Flatten", {"x"}, "a")
+      .node("Reshape", {"a", "to"}, "b")
+      .node("MatMul", {"b", "v"}, "y")
+      .node("Shape", {"x"}, "last")  // the last node is no output
+      .output("y");
+  const Trace trace = OnnxModel(ModelFile(cut).path).trace(batch(4, 3, 8, 8));
+  REQUIRE(trace.diagnosis);
+  CHECK(says(trace.diagnosis->explanation, "4 samples become 8 rows"));
+}
+
+TEST_CASE("onnx: operators are held to ONNX's own rules") {
+  const auto trace_of = [](Maker& maker) { return OnnxModel(ModelFile(maker).path).trace(batch(4, 3, 8, 8)); };
+  Maker gemm, matmul, norm, slope, flatten;
+  gemm.input("x", {0, 3, 8, 8}).weight("w", {8, 10}).node("Gemm", {"x", "w"}, "y").output("y");
+  CHECK(says(trace_of(gemm).diagnosis->explanation, "takes rows {n, features}"));
+  matmul.input("x", {0, 3, 8, 8}).weight("w", {8, 10}).node("MatMul", {"x", "w"}, "y").output("y");
+  CHECK(trace_of(matmul).rows.back().out == Dims{4, 3, 8, 10});
+  norm.input("x", {0, 3, 8, 8}).weight("s", {5}).node("InstanceNormalization", {"x", "s", "s"}, "y").output("y");
+  const Trace normed = trace_of(norm);
+  CHECK(normed.diagnosis->expected == "5");
+  CHECK(normed.diagnosis->next.empty());
+  slope.input("x", {0, 3, 8, 8}).weight("s", {9, 1, 1}).node("PRelu", {"x", "s"}, "y").output("y");
+  CHECK_FALSE(trace_of(slope).fits());
+  Maker wider;
+  wider.input("x", {0, 3, 8, 8}).weight("s", {2, 4, 3, 8, 8}).node("PRelu", {"x", "s"}, "y").output("y");
+  CHECK_FALSE(trace_of(wider).fits());
+  flatten.input("x", {0, 3, 8, 8})
+      .node("Flatten", {"x"}, "a")
+      .node("ReduceMean", {"a"}, "b", {{"axes", {1}}}, {{"keepdims", 0}})
+      .node("Flatten", {"b"}, "y")
+      .output("y");
+  CHECK(trace_of(flatten).rows.back().out == Dims{4, 1});
+  Maker named = lenet();
+  for (onnx::NodeProto& node : *named.graph().mutable_node()) node.set_domain("ai.onnx");
+  named.model().mutable_opset_import(0)->set_domain("ai.onnx");
+  const Trace same = OnnxModel(ModelFile(named).path).trace(batch(8, 3, 32, 32));
+  CHECK(same.rows.back().out == Dims{8, 10});
+  named.model().mutable_opset_import(0)->set_version(30);
+  CHECK(OnnxModel(ModelFile(named).path).trace(batch(8, 3, 32, 32)).rows.back().out == Dims{8, 10});
+}
+
+TEST_CASE("onnx: a batch that the model's input does not take is walked through the layers all the same") {
+  const OnnxModel model(ModelFile(lenet({32, 3, 32, 32})).path);
+  const Trace trace = model.trace(batch(64, 3, 32, 32));
+  REQUIRE(trace.diagnosis);
+  CHECK(trace.diagnosis->row == 0);
+  CHECK_FALSE(trace.rows.front().fits);
+  REQUIRE(trace.rows.size() == 8);
+  CHECK(trace.rows.back().out == Dims{64, 10});
+  const Trace small = model.trace(batch(32, 3, 28, 28));
+  CHECK(small.diagnosis->row == 0);
+  CHECK_FALSE(small.rows.back().fits);
+  CHECK(small.rows.back().in == Dims{32, 256});
+}
+
 TEST_CASE("onnx: initialisers that are listed as inputs, as files of old have them, are weights") {
   Maker old = lenet();
   old.model().set_ir_version(3);
