@@ -2,8 +2,8 @@
 //
 //   sample_train_libtorch [DIR] [--epochs N] [--batch-size N] [--size N]
 //
-// DIR holds train/CLASS/image.jpg and val/CLASS/image.jpg, or just CLASS/image.jpg, of which every fifth image is held
-// out. Without DIR, the sample makes coloured shapes, and fails unless it learns to tell them apart.
+// `usage` below says what they are.
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -21,11 +21,21 @@
 #include <muster/interop/torch.hpp>
 #include <muster/muster.hpp>
 
+constexpr const char* usage =
+    "usage: sample_train_libtorch [DIR] [--epochs N] [--batch-size N] [--size N]\n"
+    "\n"
+    "  DIR             holds train/CLASS/image.jpg and val/CLASS/image.jpg, or just CLASS/image.jpg, of which every\n"
+    "                  fifth image is held out; without it, coloured shapes are made, which have to be learned\n"
+    "  --epochs N      [8]\n"
+    "  --batch-size N  [64, or all images if there are fewer]\n"
+    "  --size N        height and width of what the network sees [48]\n";
+
 struct Options {
   std::filesystem::path folder;  // empty: made images
   std::int64_t epochs = 8;
-  std::int64_t batch_size = 64;
-  std::int64_t size = 48;  // height and width of what the network sees
+  std::optional<std::int64_t> batch_size;  // as usage says if there is none
+  std::int64_t size = 48;                  // height and width of what the network sees
+  bool help = false;
 };
 
 /// Three times convolution, normalisation and pooling; then the mean over what is left, and a linear layer.
@@ -70,6 +80,16 @@ struct Data {
   muster::Loader held_out;
 };
 
+/// What one of them has and the other has not: "train/ lacks cat, dog".
+std::string lacks(const char* folder, const std::vector<std::string>& classes, const std::vector<std::string>& others) {
+  std::string text;
+  for (const std::string& name : others) {
+    if (std::ranges::find(classes, name) != classes.end()) continue;
+    text += (text.empty() ? std::string("; ") + folder + " lacks " : ", ") + name;
+  }
+  return text;
+}
+
 Data open(const Options& options) {
   std::shared_ptr<const muster::Source> train;
   std::shared_ptr<const muster::Source> held_out;
@@ -80,28 +100,32 @@ Data open(const Options& options) {
     train = std::make_shared<muster::ImageFolder>(options.folder / "train");
     held_out = std::make_shared<muster::ImageFolder>(options.folder / "val");
     if (train->classes() != held_out->classes()) {
-      throw std::runtime_error("train/ and val/ have different classes, so their labels do not agree");
+      throw std::runtime_error("train/ and val/ have different classes, so their labels would not agree" +
+                               lacks("train/", train->classes(), held_out->classes()) +
+                               lacks("val/", held_out->classes(), train->classes()));
     }
   } else {
     train = held_out = std::make_shared<muster::ImageFolder>(options.folder);
     for (std::uint64_t id = 0; id < train->size(); ++id) (id % 5 == 4 ? not_in_train : not_in_held_out).push_back(id);
   }
 
+  const auto num_images = static_cast<std::int64_t>(train->size() - not_in_train.size());
+  const std::int64_t batch_size = options.batch_size.value_or(std::clamp<std::int64_t>(num_images, 1, 64));
   const muster::Size size{options.size, options.size};
   const muster::Normalize normalize{muster::imagenet_mean, muster::imagenet_stddev};
   return {
       .train = {train,
                 muster::Pipeline{muster::RandomResizedCrop{.size = size, .scale = {0.6, 1.0}},
                                  muster::RandomHorizontalFlip{}, normalize},
-                {.batch_size = options.batch_size,
+                {.batch_size = batch_size,
                  .shuffle = true,
                  .seed = 42,
                  .last_batch = muster::LastBatch::drop,    // every step sees as many rows
-                 .on_error = muster::OnError::substitute,  // and every row is an image
+                 .on_error = muster::OnError::substitute,  // valid = 0 only where all that were drawn are damaged
                  .exclude = std::move(not_in_train)}},
       .held_out = {held_out,
                    muster::Pipeline{muster::Resize{size}, normalize},
-                   {.batch_size = options.batch_size,
+                   {.batch_size = batch_size,
                     .last_batch = muster::LastBatch::pad,  // rows that are no images have valid = 0
                     .on_error = muster::OnError::mask,
                     .exclude = std::move(not_in_held_out),
@@ -114,8 +138,8 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Figures {
-  double loss = 0;  // mean over the rows
-  std::int64_t num_rows = 0;
+  double loss = 0;            // mean over the images
+  std::int64_t num_rows = 0;  // that are images
   double seconds = 0;
   double waited = 0;  // of them, for the next batch
 };
@@ -132,13 +156,19 @@ Figures train_epoch(Net& net, torch::optim::Adam& optimizer, muster::Loader& loa
     if (!batch) break;
 
     const auto [images, labels, valid] = muster::to_torch(std::move(*batch));  // no copy
+    const auto num_images = valid.sum().item<std::int64_t>();
+    if (num_images == 0) continue;
     optimizer.zero_grad();
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(net->forward(images), labels);
+    // A row that is no image has label -1.
+    namespace nn = torch::nn::functional;
+    const torch::Tensor loss =
+        nn::cross_entropy(net->forward(images), labels, nn::CrossEntropyFuncOptions().ignore_index(-1));
     loss.backward();
     optimizer.step();
-    figures.loss += loss.item<double>() * static_cast<double>(labels.size(0));
-    figures.num_rows += labels.size(0);
+    figures.loss += loss.item<double>() * static_cast<double>(num_images);
+    figures.num_rows += num_images;
   }
+  if (figures.num_rows == 0) throw std::runtime_error("none of the images to train on can be decoded");
   figures.seconds = seconds_since(start);
   figures.loss /= static_cast<double>(figures.num_rows);
   return figures;
@@ -162,6 +192,7 @@ double accuracy(Net& net, muster::Loader& loader, std::uint64_t epoch) {
   if (verdict.num_repeated > 0 || verdict.num_missing != ledger.exceptions.size()) {
     throw std::runtime_error("held-out images: " + verdict.to_string());
   }
+  if (num_rows == 0) throw std::runtime_error("none of the held-out images can be decoded");
   return static_cast<double>(num_right) / static_cast<double>(num_rows);
 }
 
@@ -210,12 +241,17 @@ Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
+    if (name == "-h" || name == "--help") {
+      options.help = true;
+      return options;
+    }
     std::int64_t* const number = name == "--epochs"       ? &options.epochs
-                                 : name == "--batch-size" ? &options.batch_size
+                                 : name == "--batch-size" ? &options.batch_size.emplace()
                                  : name == "--size"       ? &options.size
                                                           : nullptr;
     if (number == nullptr) {
-      if (name.starts_with("-") || !options.folder.empty()) throw std::invalid_argument("unexpected " + name);
+      if (name.starts_with("-") || !options.folder.empty())
+        throw std::invalid_argument("unexpected " + name + "\n" + usage);
       options.folder = name;
       continue;
     }
@@ -232,6 +268,10 @@ Options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) try {
   Options options = parse(argc, argv);
+  if (options.help) {
+    std::fputs(usage, stdout);
+    return 0;
+  }
   const bool is_made = options.folder.empty();
   std::unique_ptr<MadeShapes> made;
   if (is_made) {
@@ -244,6 +284,9 @@ int main(int argc, char** argv) try {
     std::fputs("expected an accuracy of 0.95: it should have learned more\n", stderr);
     return 1;
   }
+} catch (const c10::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what_without_backtrace());
+  return 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

@@ -24,11 +24,12 @@ std::string_view advice(WorkStep step) {
     case WorkStep::plan:
       return "drawing takes longest: use fewer stages";
     case WorkStep::decode:
-      return "give it more cores, rewrite the JPEGs with muster optimize, store smaller images, or decode fast";
+      return "give it more cores, rewrite the JPEGs with muster optimize, store smaller images, or decode fast "
+             "(DecodeMode::fast, --decode fast)";
     case WorkStep::pixel:
       return "pixel stages take longest: use fewer, or put them behind the resize";
     case WorkStep::render:
-      return "resampling takes longest: store smaller images, or decode fast";
+      return "resampling takes longest: store smaller images, or decode fast (DecodeMode::fast, --decode fast)";
   }
   return {};
 }
@@ -40,9 +41,11 @@ double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 std::string_view name(WorkStep step) noexcept { return name_in(step_names, step); }
 
 Verdict judge(const LoaderStats& stats) {
-  constexpr std::uint64_t min_batches = 2;
+  constexpr std::uint64_t min_batches = 10;
   if (stats.num_batches < min_batches) {
-    return {"start", fmt::format("start: {} batches were delivered, too few to tell", stats.num_batches)};
+    return {"start", fmt::format("start: {} batches were delivered; from {} on the wait for the first one no longer "
+                                 "hides what bounds the run",
+                                 stats.num_batches, min_batches)};
   }
   const double consumed = stats.consumer_wait_seconds + stats.consumer_work_seconds;
   const double waiting = share(stats.consumer_wait_seconds, consumed);

@@ -1,12 +1,14 @@
 // The contact sheet of a batch: floats become the pixels that they were.
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "loader_support.hpp"
 #include "muster/muster.hpp"
 #include "preview/style.hpp"
 #include "preview_support.hpp"
@@ -33,10 +35,14 @@ void break_sample(Sample& sample) {
   sample.bytes = {'n', 'o'};
 }
 
-/// Picture i of the sheet's first row.
-Image picture(const Image& sheet, std::int64_t i) {
-  const std::int64_t top = style::margin + 2 * style::line_height + style::gap;
-  return Image(sheet.view().crop({top, style::margin + i * (size.width + style::gap), size.height, size.width}));
+/// True if `picture` is picture i of the sheet's first row, below a header of some lines.
+bool shows(const Image& sheet, std::int64_t i, const Image& picture) {
+  const std::int64_t x = style::margin + i * (size.width + style::gap);
+  for (std::int64_t num_lines = 2; num_lines < 6; ++num_lines) {
+    const std::int64_t y = style::margin + num_lines * style::line_height + style::gap;
+    if (Image(sheet.view().crop({y, x, size.height, size.width})) == picture) return true;
+  }
+  return false;
 }
 
 bool has_colour(const Image& sheet, Colour colour) {
@@ -70,7 +76,7 @@ TEST_CASE("batch sheet: every element type and layout gives back every byte") {
         const Batch batch = first_batch(loader);
         const Image sheet = contact_sheet(batch, {.layout = layout, .pipeline = pipeline, .cell = size.width});
         for (std::int64_t i = 0; i < 4; ++i) {
-          CHECK(picture(sheet, i) == pixels_of(loader, 0, static_cast<std::uint64_t>(i)));
+          CHECK(shows(sheet, i, pixels_of(loader, 0, static_cast<std::uint64_t>(i))));
         }
         if (!by_hand) continue;
         CHECK(contact_sheet(batch, {.layout = layout, .normalize = by_hand, .cell = size.width}) == sheet);
@@ -94,6 +100,29 @@ TEST_CASE("batch sheet: fillers, masked and substituted rows are marked") {
   break_sample(samples[1]);
   CHECK(has_colour(sheet(samples, OnError::mask, LastBatch::partial), style::error_ink));
   CHECK(has_colour(sheet(samples, OnError::substitute, LastBatch::partial), style::substitute_ink));
+}
+
+TEST_CASE("batch sheet: one that would be too large is refused with what to lower") {
+  Batch batch;
+  constexpr std::int64_t n = 9'000;
+  batch.images = Tensor::allocate(DType::uint8, {n, 3, 8, 8});
+  std::memset(batch.images.data(), 0, batch.images.size_bytes());
+  batch.labels = Tensor::allocate(DType::int64, {n});
+  std::memset(batch.labels.data(), 0, batch.labels.size_bytes());
+  batch.valid = Tensor::allocate(DType::uint8, {n});
+  std::memset(batch.valid.data(), 0, batch.valid.size_bytes());
+  batch.ids.resize(n);
+  batch.rows.resize(n, Batch::no_sample);
+  batch.plans.resize(n);
+  const auto refusal = [&](const BatchSheetOptions& options) {
+    return test::message_of<ConfigError>([&] { contact_sheet(batch, options); });
+  };
+  CHECK(test::mentions(refusal({.max_rows = n, .num_columns = 1, .cell = 64}),
+                       {"9000 rows, 1 beside each other", "sides of at most 1000000", "more columns"}));
+  // Pictures alone would fit; their captions do not.
+  CHECK(test::mentions(refusal({.max_rows = n, .num_columns = 1, .cell = 48}), {"sides of at most 1000000"}));
+  CHECK(test::mentions(refusal({.max_rows = n, .num_columns = 100, .cell = 2000}), {"256 Mpixel"}));
+  CHECK(contact_sheet(batch, {.max_rows = n, .num_columns = 100, .cell = 32}).width() > 4000);
 }
 
 TEST_CASE("batch sheet: what cannot be shown is refused with what to do") {

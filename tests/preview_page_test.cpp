@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "loader_support.hpp"
 #include "muster/muster.hpp"
 #include "preview/canvas.hpp"
 #include "preview/collect.hpp"
@@ -283,6 +284,76 @@ TEST_CASE("preview: hundreds of variants, and images a pixel high, are drawn") {
   const Image sheet = contact_sheet(loader, options);
   CHECK(sheet.width() < 2000);
   CHECK(variants_of(preview_page(loader, options)).size() == 1200);
+}
+
+TEST_CASE("preview: a sheet that would be too large is refused before a sample is read, with what to lower") {
+  struct Unread : Source {
+    std::uint64_t size() const override { return 1000; }
+    void read(std::uint64_t, Sample&, std::stop_token) const override { throw std::logic_error("it was read"); }
+  };
+  const auto refusal = [](const Pipeline& pipeline, const PreviewOptions& options) {
+    const Loader loader(Unread{}, pipeline);
+    return test::message_of<ConfigError>([&] { contact_sheet(loader, options); });
+  };
+  // Pictures alone make 640'000 lines of pixels; captions and gaps make it twice as many.
+  PreviewOptions tall{.num_samples = 20, .num_variants = 1000, .cell = 32, .num_columns = 1};
+  CHECK(test::mentions(refusal(crop(), tall),
+                       {"20 samples of 1000 variants", "sides of at most 1000000", "more columns", "fewer samples"}));
+  tall.num_samples = 5;
+  CHECK_NOTHROW(contact_sheet(Loader(MemorySource(noise_samples(5)), crop()), tall));
+  CHECK(test::mentions(refusal(crop(), {.num_samples = 250, .num_variants = 1000, .cell = 224}), {"256 Mpixel"}));
+  // The pixels of a sample's variants, however small they are drawn.
+  CHECK(test::mentions(refusal({Resize{Size{4000, 4000}}}, {.num_samples = 1, .num_variants = 20, .cell = 32}),
+                       {"20 variants of 4000x4000", "305 Mpixel", "fewer variants"}));
+}
+
+TEST_CASE("preview: a pipeline that draws nothing shows one variant and says so, for each sample by itself") {
+  std::vector<Sample> samples = noise_samples(2);
+  Image plain({50, 50}, 3);
+  for (std::size_t i = 0; i < plain.size_bytes(); ++i) plain.data()[i] = 7;
+  samples[1].image = std::make_shared<Image>(plain);
+  const PreviewOptions options{.num_samples = 2, .num_variants = 6, .cell = 160};
+  const Loader still(MemorySource(samples), {LetterBox{.size = {64, 64}}, ToFloat{}});
+  const std::string page = preview_page(still, options);
+  CHECK(variants_of(page).size() == 2);
+  CHECK(count_of(page, "the same picture in all 6 epochs") == 2);
+  CHECK(variants_of(page)[0] == pixels_of(still, 0, 0));
+  PreviewOptions one = options;
+  one.num_variants = 1;
+  CHECK(count_of(preview_page(still, one), "the same picture") == 0);
+  CHECK(contact_sheet(still, options).width() < 2 * style::margin + 2 * 160 + 2 * (160 + style::gap));
+
+  // Half of its flips change nothing to see, but the plan tells them apart.
+  const Loader flipped(MemorySource(samples), {Resize{Size{64, 64}}, RandomHorizontalFlip{}}, {.seed = 1});
+  CHECK(variants_of(preview_page(flipped, options)).size() == 12);
+}
+
+TEST_CASE("preview: pictures on a page have their own size or a whole multiple of it, and the page says which") {
+  const auto page = [](Size size) {
+    return preview_page(Loader(MemorySource(noise_samples(1)), {Resize{size}}), {.num_samples = 1, .num_variants = 1});
+  };
+  CHECK(says(page({224, 224}), "style=\"--w:224px\""));
+  CHECK(says(page({224, 224}), "own size, pixel by pixel"));
+  CHECK(says(page({30, 40}), "style=\"--w:200px\""));
+  CHECK(says(page({30, 40}), "Each of their pixels is shown as 5×5"));
+  CHECK(says(page({30, 40}), "class=\"variant k0 times\""));
+  CHECK(says(page({150, 100}), "style=\"--w:100px\""));
+  CHECK(says(page({640, 480}), "style=\"--w:480px\""));
+}
+
+TEST_CASE("preview: a page names the order and the value stages that there are, and no others") {
+  const auto page = [](const Pipeline& pipeline, LoaderOptions options) {
+    return preview_page(Loader(MemorySource(noise_samples(4)), pipeline, std::move(options)),
+                        {.num_samples = 1, .num_variants = 1});
+  };
+  const Pipeline bare{Resize{Size{32, 32}}};
+  CHECK(says(page(crop(), {}), ", before Normalize."));
+  CHECK(says(page({Resize{Size{32, 32}}, ToFloat{}}, {}), ", before ToFloat."));
+  CHECK(!says(page(bare, {}), "before"));
+  CHECK(says(page(bare, {}), "<td>as listed</td>"));
+  CHECK(says(page(bare, {.exclude = {1}}), "<td>as listed</td>"));
+  CHECK(says(page(bare, {.shuffle = true}), "<td>shuffled, anew for every epoch</td>"));
+  CHECK(says(page(bare, {.order = std::make_shared<ShuffledOrder>(4, 1)}), "<td>as the program gave it</td>"));
 }
 
 TEST_CASE("preview: plans in words name window, flips, enlargement and padding") {

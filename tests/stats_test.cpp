@@ -2,7 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <barrier>
+#include <cerrno>
 #include <numeric>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -106,6 +109,10 @@ TEST_CASE("stats: spans name the step, the epoch and the sample, and lie within 
 
 TEST_CASE("stats: the verdict is the consumer when it hardly waits, else what takes longest, with advice") {
   CHECK(judge(LoaderStats{}).bound == "start");
+  LoaderStats short_run = stats_with(1, 8, 1, 5);  // it waited for the first batch only
+  short_run.num_batches = 9;
+  CHECK(judge(short_run).bound == "start");
+  CHECK(mentions(judge(short_run).text, {"9 batches", "10"}));
   CHECK(judge(stats_with(0.1, 9, 1, 5)).bound == "consumer");
   const Verdict reading = judge(stats_with(5, 1, 9, 3));
   CHECK(reading.bound == "read");
@@ -144,8 +151,18 @@ TEST_CASE("trace: the file is JSON in which every sample's steps lie on the thre
   const auto bytes = read_bytes(path);
   const auto json = nlohmann::json::parse(bytes.begin(), bytes.end());
   std::map<std::string, int> counts;
+  std::map<int, std::string> names;
   for (const auto& event : json.at("traceEvents")) {
-    ++counts[event.at("name").get<std::string>()];
+    if (event.at("ph") == "M") {
+      CHECK(event.at("name") == "thread_name");
+      names[event.at("tid").get<int>()] = event.at("args").at("name").get<std::string>();
+    }
+  }
+  for (const auto& event : json.at("traceEvents")) {
+    if (event.at("ph") == "M") continue;
+    const auto span = event.at("name").get<std::string>();
+    ++counts[span];
+    CHECK(names[event.at("tid").get<int>()].starts_with(span.ends_with("batch") ? "consumer" : "worker "));
     CHECK(event.at("ph") == "X");
     CHECK(event.at("ts").get<double>() >= 0);
     CHECK(event.at("dur").get<double>() >= 0);
@@ -155,11 +172,42 @@ TEST_CASE("trace: the file is JSON in which every sample's steps lie on the thre
   CHECK(counts["wait for batch"] == 3);
 }
 
+TEST_CASE("trace: threads are named by what they did, each kind counted from 1") {
+  const TempDir folder;
+  const auto path = folder.path() / "trace.json";
+  ChromeTrace trace(path);
+  const auto do_all = [&](const std::vector<std::string_view>& spans) {
+    for (const std::string_view span : spans) trace.add({.name = span, .begin = {}, .end = {}});
+  };
+  do_all({"wait for batch", "consume batch"});
+  {
+    const std::vector<std::vector<std::string_view>> work = {
+        {"read"}, {"read", "probe"}, {"read"}, {"decode"}, {"something else"}};
+    std::barrier all_seen(5);  // they live at once, so that none has the id of another
+    std::vector<std::jthread> threads;
+    for (const auto& spans : work) {
+      threads.emplace_back([&] {
+        do_all(spans);
+        all_seen.arrive_and_wait();
+      });
+    }
+  }
+  trace.finish();
+  const auto bytes = read_bytes(path);
+  const auto json = nlohmann::json::parse(bytes.begin(), bytes.end());
+  std::multiset<std::string> names;
+  for (const auto& event : json.at("traceEvents")) {
+    if (event.at("ph") == "M") names.insert(event.at("args").at("name").get<std::string>());
+  }
+  CHECK(names == std::multiset<std::string>{"consumer", "io 1", "io 2", "thread 1", "worker 1", "worker 2"});
+}
+
 TEST_CASE("trace: a file that cannot be written is an error that names it") {
   CHECK(mentions(message_of<SourceError>([] { ChromeTrace("/no/such/folder/trace.json"); }), {"/no/such/folder"}));
   ChromeTrace full("/dev/full");
   for (int i = 0; i < 10'000; ++i) full.add({.name = "decode", .begin = {}, .end = {}});
-  CHECK_THROWS_AS(full.finish(), SourceError);
+  errno = 0;  // as after calls that went well
+  CHECK(mentions(message_of<SourceError>([&] { full.finish(); }), {"No space left on device", "/dev/full"}));
 }
 
 }  // namespace muster::test

@@ -34,13 +34,16 @@ struct PreviewOptions {
 };
 
 /// A line per sample: the source with every variant's window on it, then the variants, pixel by pixel as the loader
-/// delivers them before Normalize (scaled where they are larger or smaller than a cell), with window, epoch, row,
-/// flips and enlargement. What the loader's error policy masks, substitutes or raises is shown as that, with the
-/// reason. RGB. Throws ConfigError for options out of range, and for ids and rows that the epoch does not have.
+/// delivers them before value stages (scaled where they are larger or smaller than a cell), with window, epoch, row,
+/// flips and enlargement; one variant where all of a sample are the same picture. What the loader's error policy masks,
+/// substitutes or raises is shown as that, with the reason. RGB; at most 2^28 pixels, sides of at most 1'000'000, and
+/// 2^28 pixels in a sample's variants. Throws ConfigError for more, before much is read where the numbers asked for say
+/// so; for options out of range, and for ids and rows that the epoch does not have.
 Image contact_sheet(const Loader& loader, const PreviewOptions& options = {});
 
 /// The same as one HTML page that needs nothing else: pictures are PNG in data URIs, the variants byte for byte what
-/// the loader delivers. With the loader's options, the shape proof and the pipeline's JSON. UTF-8. Throws as above.
+/// the loader delivers, at their own size or a whole multiple of it. With the loader's options, the shape proof and the
+/// pipeline's JSON. UTF-8. Throws as above: all variants together have at most 2^28 pixels.
 std::string preview_page(const Loader& loader, const PreviewOptions& options = {});
 
 struct BatchSheetOptions {
@@ -55,8 +58,8 @@ struct BatchSheetOptions {
 
 /// The rows of a batch as the trainer gets them, fillers and masked rows included, with the reason. uint8 is shown as
 /// it is; floats become the pixel value that comes closest: exactly the one that it was, unless the trainer changed
-/// it. RGB. Throws ConfigError for options out of range, and for floats without `pipeline` or `normalize`; ShapeError
-/// for a batch that is not of 1 or 3 channels in `layout`.
+/// it. RGB; at most 2^28 pixels, sides of at most 1'000'000. Throws ConfigError for more, for options out of range, and
+/// for floats without `pipeline` or `normalize`; ShapeError for a batch that is not of 1 or 3 channels in `layout`.
 Image contact_sheet(const Batch& batch, const BatchSheetOptions& options = {});
 
 /// Writes an image as PNG (1 or 3 channels). Throws SourceError naming the path.

@@ -48,7 +48,8 @@ struct LoaderStats {
   std::string to_string() const;
 };
 
-/// What a run is bound by, and what to do about it.
+/// What a run is bound by, and what to do about it. The wait for the first batch is start-up: fewer than ten tell
+/// nothing, and after ten it is less than a tenth for a consumer that is no faster than the loader.
 struct Verdict {
   std::string bound;  // "consumer", "read", "decode", …: a step's name, or "start" when too little was seen
   std::string text;   // one line
@@ -76,7 +77,8 @@ class SpanSink {
   virtual void add(const Span& span) noexcept = 0;
 };
 
-/// Writes spans in the Trace Event Format that Perfetto and chrome://tracing open. Thread-safe.
+/// Writes spans in the Trace Event Format that Perfetto and chrome://tracing open. Thread-safe. Threads are named by
+/// what they did: "consumer", "worker 1", "io 1" (it only read), "thread 1" (spans of your own).
 class ChromeTrace : public SpanSink {
  public:
   /// Throws SourceError: the file cannot be written.

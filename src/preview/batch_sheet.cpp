@@ -12,6 +12,7 @@
 #include "muster/preview.hpp"
 #include "pipeline/proof.hpp"
 #include "pipeline/write.hpp"
+#include "preview/collect.hpp"
 #include "preview/tiles.hpp"
 #include "preview/words.hpp"
 
@@ -103,6 +104,8 @@ class PixelReader {
     for (int channel = 0; channel < num_channels; ++channel) inverse_.emplace_back(tables, images.dtype(), channel);
   }
 
+  Size size() const { return axes_.size; }
+
   Image row(std::int64_t i) const {
     const std::byte* elements = images_.row(i).data();
     const std::size_t element_size = size_bytes(images_.dtype());
@@ -149,19 +152,31 @@ class BatchSheet {
   BatchSheet(const Batch& batch, const BatchSheetOptions& options)
       : batch_(batch), options_(options), reader_(batch.images, options) {
     const std::int64_t count = std::min(options.max_rows, batch.num_rows());
-    for (std::int64_t i = 0; i < count; ++i) cells_.push_back(make_cell(i));
     const std::int64_t columns = std::min(options.num_columns, std::max<std::int64_t>(count, 1));
     const std::int64_t width = 2 * margin - gap + std::max<std::int64_t>(columns * (options.cell + gap), 480);
-    const std::int64_t header = margin + 2 * line_height + gap;
+    const auto check_size = [&](std::int64_t height) {
+      check_sheet_size(
+          {height, width},
+          fmt::format("{} rows, {} beside each other in cells of {} pixels,", count, columns, options.cell),
+          "ask for fewer rows, a smaller cell, or, where it is too high, more columns");
+    };
+    const std::int64_t picture = fit(reader_.size(), {options.cell, options.cell}, least_side).height;
+    check_size((count + columns - 1) / columns * (picture + line_height + gap));  // before pictures are made
+    for (std::int64_t i = 0; i < count; ++i) cells_.push_back(make_cell(i));
+    const std::vector<std::string> facts = wrap_text(subtitle(), text_height, width - 2 * margin, 4);
+    const std::int64_t header = margin + (1 + std::ssize(facts)) * line_height + gap;
     std::int64_t height = header + margin;
     for (std::size_t first = 0; first < cells_.size(); first += static_cast<std::size_t>(columns)) {
       const auto [pictures, captions] = heights(first, columns);
       height += pictures + captions + gap;
     }
+    check_size(height);
     Canvas canvas({height, width}, paper);
     canvas.draw_text(fit_text(title(), text_height, width - 2 * margin), margin, margin, text_height, ink);
-    canvas.draw_text(fit_text(subtitle(), text_height, width - 2 * margin), margin + line_height, margin, text_height,
-                     faint_ink);
+    for (std::size_t i = 0; i < facts.size(); ++i) {
+      canvas.draw_text(facts[i], margin + (1 + static_cast<std::int64_t>(i)) * line_height, margin, text_height,
+                       faint_ink);
+    }
     std::int64_t y = header;
     for (std::size_t first = 0; first < cells_.size(); first += static_cast<std::size_t>(columns)) {
       const auto [pictures, captions] = heights(first, columns);
@@ -256,10 +271,12 @@ class BatchSheet {
 
   std::string subtitle() const {
     const bool all = std::ssize(cells_) == batch_.num_rows();
-    return fmt::format("{}   pixels{}   windows as y, x of their corner, height x width",
+    const bool placed = std::ranges::any_of(cells_, [](const Cell& cell) { return cell.plan != nullptr; });
+    return fmt::format("{}   {}windows as y, x of their corner, height x width{}",
                        all ? fmt::format("{} rows", cells_.size())
                            : fmt::format("the first {} of {} rows", cells_.size(), batch_.num_rows()),
-                       batch_.images.dtype() == DType::uint8 ? "" : " before Normalize");
+                       batch_.images.dtype() == DType::uint8 ? "" : "floats turned back into pixels   ",
+                       placed ? "   small drawings: the source in grey, the window in blue" : "");
   }
 
   void draw(Canvas& canvas, const Cell& cell, std::int64_t y, std::int64_t x, std::int64_t below) const {
@@ -312,13 +329,6 @@ void check(const Batch& batch, const BatchSheetOptions& options) {
   expect("max_rows", options.max_rows, 1, 10'000);
   expect("num_columns", options.num_columns, 1, 100);
   expect("cell", options.cell, 32, 4096);
-  const std::int64_t num_rows = std::min(options.max_rows, batch.num_rows());
-  const std::int64_t pixels = (num_rows + options.num_columns) * options.cell * options.cell;
-  if (pixels > most_pixels) {
-    throw ConfigError("contact_sheet", fmt::format("{} rows of {} pixels make a sheet of {} Mpixel, more than {}; ask "
-                                                   "for fewer or smaller ones",
-                                                   num_rows, options.cell, pixels >> 20, most_pixels >> 20));
-  }
   const auto n = static_cast<std::size_t>(batch.num_rows());
   const bool fits = batch.labels.num_rows() == batch.num_rows() && batch.valid.num_rows() == batch.num_rows() &&
                     batch.ids.size() == n && batch.rows.size() == n && batch.plans.size() == n;

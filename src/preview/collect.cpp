@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "preview/canvas.hpp"
+#include "preview/words.hpp"
 
 namespace muster {
 namespace {
@@ -37,6 +38,13 @@ Batch one_row(const Pipeline& pipeline) {
   batch.rows.resize(1);
   batch.plans.resize(1);
   return batch;
+}
+
+/// True if nothing tells them apart but the epoch: no stage drew anything, or all drew the same.
+bool look_the_same(const Variant& a, const Variant& b, const Pipeline& pipeline) {
+  constexpr auto shown = Variant::Fate::shown;
+  return a.fate == shown && b.fate == shown && a.pixels == b.pixels && a.plan.window == b.plan.window &&
+         a.reason == b.reason && describe_stages(a.plan, pipeline) == describe_stages(b.plan, pipeline);
 }
 
 LoaderOptions as_pixels(LoaderOptions options) {
@@ -193,6 +201,12 @@ Line Collector::line(std::size_t index) {
   show_source(line);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     line.variants.push_back(variant(line, options_.first_epoch + i, rows_[i][index]));
+  }
+  Variant& first = line.variants.front();
+  if (std::ranges::all_of(line.variants,
+                          [&](const Variant& other) { return look_the_same(first, other, loader_.pipeline()); })) {
+    first.num_epochs = line.variants.size();
+    line.variants.resize(1);
   }
   return line;
 }

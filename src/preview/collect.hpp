@@ -24,10 +24,11 @@ struct Variant {
   };
   Fate fate = Fate::shown;
   std::uint64_t epoch = 0;
-  std::uint64_t row = 0;  // of the epoch's order; not if absent
-  Image pixels;           // as delivered, before value stages; empty unless shown or substituted
-  Plan plan;              // of these pixels
-  std::uint64_t id = 0;   // whose pixels these are
+  std::uint64_t num_epochs = 1;  // this one and those after it, of which this is the picture
+  std::uint64_t row = 0;         // of the epoch's order; not if absent
+  Image pixels;                  // as delivered, before value stages; empty unless shown or substituted
+  Plan plan;                     // of these pixels
+  std::uint64_t id = 0;          // whose pixels these are
   std::string name;
   std::string reason;  // why they are not its own; or what the codec warned of
 };
@@ -36,12 +37,12 @@ struct Variant {
 struct Line {
   std::uint64_t id = 0;
   std::string name;
-  std::string label;   // its class's name, or its number
-  std::string detail;  // "JPEG, 113 kB"
-  Size source_size;    // empty if its header cannot be read
-  Image source;        // at most as large as asked for; RGB; empty if it cannot be decoded
-  std::string error;   // then, why
-  std::vector<Variant> variants;
+  std::string label;              // its class's name, or its number
+  std::string detail;             // "JPEG, 113 kB"
+  Size source_size;               // empty if its header cannot be read
+  Image source;                   // at most as large as asked for; RGB; empty if it cannot be decoded
+  std::string error;              // then, why
+  std::vector<Variant> variants;  // one, if all of them are the same picture
 };
 
 /// What is asked for: a sample, and its row of the first epoch.

@@ -42,12 +42,12 @@ padding:0 3px;text-align:center;pointer-events:none}
 .view.lit rect.on,.view.lit .mark.on{opacity:1}
 .view.lit rect.on:not(.halo){fill:var(--c);fill-opacity:.14;stroke-width:4;stroke-opacity:1}
 .many .lit .halo.on{display:inline}
-.variants{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(224px,100%),1fr));gap:20px 16px}
-.variant button{display:block;width:calc(100% + 6px);margin:-3px;padding:0;border:3px solid transparent;border-radius:2px;background:none;
-font:inherit;color:inherit;text-align:left;cursor:pointer}
-.variant button img{display:block;width:100%;height:auto;min-height:14px}
+.variants{display:grid;grid-template-columns:repeat(auto-fill,min(max(var(--w),200px),100%));gap:20px 16px}
+.variant button{display:block;box-sizing:border-box;width:min(var(--w) + 6px,100% + 6px);margin:-3px;padding:0;border:3px solid transparent;
+min-height:20px;border-radius:2px;background:none;font:inherit;color:inherit;text-align:left;cursor:pointer}
+.variant button img{display:block;width:100%;height:auto}
 .variant.on button{border-color:var(--c)}
-.exact img{image-rendering:pixelated}
+.exact img,.times img{image-rendering:pixelated}
 figcaption{margin-top:6px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}
 .tag{display:inline-block;min-width:20px;padding:0 5px;margin-right:6px;background:var(--c);color:#fff;
 text-align:center;font-weight:600;border-radius:2px}
@@ -64,7 +64,7 @@ background:var(--card);border:1px solid var(--line);border-radius:6px;box-shadow
 .k0{--c:#d63e28}.k1{--c:#0072be}.k2{--c:#26843a}.k3{--c:#b26800}.k4{--c:#913cb4}.k5{--c:#008080}.k6{--c:#cd2882}
 .k7{--c:#70542e}
 @media (max-width:760px){.line{grid-template-columns:minmax(0,1fr)}.source{position:relative}}
-@media print{.line{grid-template-columns:34% 1fr;gap:12px}.variants{grid-template-columns:repeat(3,1fr);gap:8px}
+@media print{.line{grid-template-columns:34% 1fr;gap:12px}.variants{gap:8px}
 .source{position:static}.readout{display:none}}
 )css";
 
@@ -110,6 +110,14 @@ std::string table_row(std::string_view name, const std::string& value) {
   return fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), value);
 }
 
+std::string order_of(const Loader& loader) {
+  const LoaderOptions& options = loader.options();
+  if (options.shuffle) return "shuffled, anew for every epoch";
+  // Only the loader's own order leaves samples out.
+  const bool listed = !options.exclude.empty() || dynamic_cast<const SequentialOrder*>(options.order.get()) != nullptr;
+  return listed ? "as listed" : "as the program gave it";
+}
+
 std::string options_table(const Loader& loader, const PreviewOptions& preview) {
   const LoaderOptions& options = loader.options();
   const BatchSpec spec = loader.spec();
@@ -119,7 +127,7 @@ std::string options_table(const Loader& loader, const PreviewOptions& preview) {
                     fmt::format("{} … {}", preview.first_epoch,
                                 preview.first_epoch + static_cast<std::uint64_t>(preview.num_variants - 1)));
   rows += table_row("Seed", std::to_string(options.seed));
-  rows += table_row("Order", options.shuffle ? "shuffled, anew for every epoch" : "as listed, or the order given");
+  rows += table_row("Order", order_of(loader));
   rows += table_row("Batches", fmt::format("{} of {} {} {}", loader.num_batches(), name(spec.dtype), name(spec.layout),
                                            escape(spec.shape().to_string())));
   rows += table_row("Last batch", std::string(name(options.last_batch)));
@@ -156,15 +164,24 @@ std::string pipeline_json(const Pipeline& pipeline) {
   }
 }
 
+/// How often a variant's pixel is shown beside itself: whole times, so that all are of one size.
+std::int64_t times(Size output) {
+  constexpr std::int64_t usual = 224;
+  return std::max<std::int64_t>(1, usual / std::max(output.height, output.width));
+}
+
 std::string header(const Loader& loader, const PreviewOptions& options) {
   std::string text = "<header>\n<h1>";
   text += options.title.empty() ? "muster preview" : "Preview of " + isolated(options.title);
-  text +=
+  const std::string values = value_stages(loader.pipeline());
+  const std::int64_t k = times(loader.pipeline().output_size());
+  text += fmt::format(
       "</h1>\n<p class=\"faint\">What augmentation does: each source with the drawn windows on it, beside the "
-      "variants pixel by pixel as the trainer gets them, before Normalize. <span class=\"screen\">Point at a variant "
-      "or at "
-      "a window, or reach it with Tab and the arrow keys, to see its numbers; click to keep them, Escape lets "
-      "go.</span></p>\n</header>\n";
+      "variants as the trainer gets them{}. {}, unless there is no room. <span class=\"screen\">Point at a variant "
+      "or at a window, or reach it with Tab and the arrow keys, to see its numbers; click to keep them, Escape lets "
+      "go.</span></p>\n</header>\n",
+      values.empty() ? "" : ", before " + escape(values),
+      k == 1 ? "They have their own size, pixel by pixel" : fmt::format("Each of their pixels is shown as {0}×{0}", k));
   text += fmt::format(
       "<div class=\"two\">\n<section>\n<h2>Shape proof</h2>\n{}</section>\n<section>\n<h2>Options</h2>\n{}</section>\n"
       "</div>\n<section><details><summary>Pipeline as JSON</summary>\n<pre>{}</pre>\n</details></section>\n",
@@ -259,9 +276,10 @@ std::string notice(const Variant& variant) {
 std::string variant_figure(const Variant& variant, std::size_t i, const Line& line, const Loader& loader) {
   const bool has_pixels = !variant.pixels.empty();
   std::string figure = fmt::format("<figure class=\"variant {}{}\" data-k=\"{}\">\n", colour_class(i),
-                                   is_small(variant.pixels) ? " exact" : "", i);
-  const std::string when = variant.fate == Fate::absent ? fmt::format("epoch {}", variant.epoch)
-                                                        : fmt::format("epoch {}, row {}", variant.epoch, variant.row);
+                                   times(loader.pipeline().output_size()) > 1 ? " times" : "", i);
+  std::string when = variant.fate == Fate::absent ? fmt::format("epoch {}", variant.epoch)
+                                                  : fmt::format("epoch {}, row {}", variant.epoch, variant.row);
+  if (variant.num_epochs > 1) when += fmt::format(", the same picture in all {} epochs", variant.num_epochs);
   if (has_pixels) {
     figure += fmt::format(
         "<button type=\"button\" data-k=\"{}\" aria-pressed=\"false\" aria-label=\"Variant {} of {}: {}\"><img "
@@ -301,7 +319,10 @@ std::string article(const Line& line, const Loader& loader) {
   std::string text = fmt::format("<article class=\"line{}\" aria-label=\"{}\">\n<div class=\"source\">\n",
                                  many ? " many" : "", escape(line.name));
   text += source_figure(line);
-  text += "<div class=\"readout screen\" hidden></div>\n</div>\n<div class=\"variants\">\n";
+  const Size output = loader.pipeline().output_size();
+  text +=
+      fmt::format("<div class=\"readout screen\" hidden></div>\n</div>\n<div class=\"variants\" style=\"--w:{}px\">\n",
+                  output.width * times(output));
   for (std::size_t i = 0; i < line.variants.size(); ++i) text += variant_figure(line.variants[i], i, line, loader);
   return text + "</div>\n</article>\n";
 }
@@ -316,7 +337,7 @@ std::string preview_page(const Loader& loader, const PreviewOptions& options) {
                         static_cast<double>(output.height) * static_cast<double>(output.width);
   if (pixels > static_cast<double>(style::most_pixels)) {
     throw ConfigError("preview_page", fmt::format("{} samples of {} variants of {} make a page of {:.0f} Mpixel, more "
-                                                  "than {}; ask for fewer",
+                                                  "than {}; ask for fewer samples or variants",
                                                   wanted.size(), options.num_variants, to_string(output),
                                                   pixels / 1048576, style::most_pixels >> 20));
   }

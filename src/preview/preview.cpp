@@ -23,8 +23,9 @@ using Fate = Variant::Fate;
 constexpr std::int64_t captions_height = 3 * line_height + 6;  // usually
 constexpr std::int64_t narrow = 160;                           // cells below this have no room for captions
 
-std::int64_t num_grid_rows(const PreviewOptions& options) {
-  return (options.num_variants + options.num_columns - 1) / options.num_columns;
+/// Of a line with that many variants.
+std::int64_t num_grid_rows(std::int64_t num_variants, const PreviewOptions& options) {
+  return (num_variants + options.num_columns - 1) / options.num_columns;
 }
 
 Size variant_box(const PreviewOptions& options) { return {options.cell, options.cell}; }
@@ -32,8 +33,16 @@ Size variant_box(const PreviewOptions& options) { return {options.cell, options.
 /// The source is where the windows are drawn: beside one row of variants it may be half as wide again as one, beside
 /// more as large as two by two.
 Size source_box(const PreviewOptions& options) {
-  if (num_grid_rows(options) == 1) return {options.cell, options.cell * 3 / 2};
+  if (num_grid_rows(options.num_variants, options) == 1) return {options.cell, options.cell * 3 / 2};
   return {2 * options.cell + captions_height + gap, 2 * options.cell};
+}
+
+std::int64_t sheet_width(std::int64_t num_columns, const PreviewOptions& options) {
+  return 2 * margin + source_box(options).width + num_columns * (options.cell + gap);
+}
+
+std::int64_t least_captions_height(const PreviewOptions& options) {
+  return options.cell < narrow ? tag_size + 8 : captions_height;
 }
 
 /// Captions stand beside the variant's tag.
@@ -78,8 +87,9 @@ std::string title_of(Fate fate) {
 /// Variant `number` of its line, counted from 1.
 Tile make_tile(const Variant& variant, std::size_t number, const Pipeline& pipeline, Size box) {
   Tile tile;
-  const std::string when = variant.fate == Fate::absent ? fmt::format("epoch {}", variant.epoch)
-                                                        : fmt::format("epoch {}  row {}", variant.epoch, variant.row);
+  std::string when = variant.fate == Fate::absent ? fmt::format("epoch {}", variant.epoch)
+                                                  : fmt::format("epoch {}  row {}", variant.epoch, variant.row);
+  if (variant.num_epochs > 1) when += fmt::format("  the same in all {} epochs", variant.num_epochs);
   if (variant.pixels.empty()) {
     tile.notice = {title_of(variant.fate), variant.reason, variant.fate != Fate::absent};
     tile.drawn = {std::min(box.height, 7 * line_height), box.width};
@@ -133,16 +143,25 @@ SheetLine make_line(const Line& line, const Pipeline& pipeline, const PreviewOpt
   return result;
 }
 
+constexpr std::string_view sheet_advice =
+    "ask for fewer samples or variants, a smaller cell, or, where it is too high, more columns";
+
+std::string words_for(std::size_t num_samples, const PreviewOptions& options) {
+  return fmt::format("{} samples of {} variants, {} beside each other in cells of {} pixels,", num_samples,
+                     options.num_variants, std::min(options.num_variants, options.num_columns), options.cell);
+}
+
 class Sheet {
  public:
   Sheet(const Loader& loader, const PreviewOptions& options, const std::vector<SheetLine>& lines)
       : options_(options),
         lines_(lines),
-        header_(header_lines(loader, sheet_width(options) - 2 * margin)),
-        canvas_({sheet_height(), sheet_width(options)}, paper) {
+        width_(sheet_width(num_columns(lines, options), options)),
+        header_(header_lines(loader, width_ - 2 * margin)),
+        canvas_(checked_size(), paper) {
     std::int64_t y = margin;
     for (std::size_t i = 0; i < header_.size(); ++i) {
-      canvas_.draw_text(header_[i], y, margin, text_height, i + 1 < header_.size() ? ink : faint_ink);
+      canvas_.draw_text(header_[i], y, margin, text_height, i < num_stage_lines_ ? ink : faint_ink);
       y += line_height;
     }
     y = header_height();
@@ -155,24 +174,36 @@ class Sheet {
   Image take() && { return std::move(canvas_).take(); }
 
  private:
-  static std::int64_t sheet_width(const PreviewOptions& options) {
-    const std::int64_t columns = std::min(options.num_variants, options.num_columns);
-    return 2 * margin + source_box(options).width + columns * (options.cell + gap);
+  static std::int64_t num_columns(const std::vector<SheetLine>& lines, const PreviewOptions& options) {
+    std::int64_t columns = 1;
+    for (const SheetLine& line : lines) {
+      columns = std::max(columns, std::min(std::ssize(line.tiles), options.num_columns));
+    }
+    return columns;
   }
 
   /// The pipeline, as many lines as it takes, and what holds for all pictures.
-  static std::vector<std::string> header_lines(const Loader& loader, std::int64_t width) {
+  std::vector<std::string> header_lines(const Loader& loader, std::int64_t width) {
     std::string stages;
     for (const ShapeProof::Row& row : loader.pipeline().proof().rows) {
       stages += fmt::format("{}{}", stages.empty() ? "" : "  >  ", row.stage);
     }
     std::vector<std::string> lines = wrap_text(stages, text_height, width, 6);
+    num_stage_lines_ = lines.size();
     const LoaderOptions& options = loader.options();
-    lines.push_back(fit_text(fmt::format("seed {}   on error: {}   every picture before Normalize   windows as y, x of "
-                                         "their corner, height x width",
-                                         options.seed, name(options.on_error)),
-                             text_height, width));
+    const std::string values = value_stages(loader.pipeline());
+    const std::string facts =
+        fmt::format("seed {}   on error: {}   {}windows as y, x of their corner, height x width", options.seed,
+                    name(options.on_error), values.empty() ? "" : "every picture before " + values + "   ");
+    for (std::string& line : wrap_text(facts, text_height, width, 3)) lines.push_back(std::move(line));
     return lines;
+  }
+
+  /// Captions may be longer than was reckoned before the samples were read.
+  Size checked_size() const {
+    const Size size = {sheet_height(), width_};
+    check_sheet_size(size, words_for(lines_.size(), options_), sheet_advice);
+    return size;
   }
 
   std::int64_t header_height() const { return margin + static_cast<std::int64_t>(header_.size()) * line_height + gap; }
@@ -193,7 +224,7 @@ class Sheet {
 
   /// The height of that row's captions.
   std::int64_t captions_of(const SheetLine& line, std::int64_t grid_row) const {
-    std::int64_t height = options_.cell < narrow ? tag_size + 8 : captions_height;
+    std::int64_t height = least_captions_height(options_);
     for_row(line, grid_row, [&](const Tile& tile) {
       height = std::max(height, static_cast<std::int64_t>(tile.captions.size()) * line_height + 6);
     });
@@ -209,7 +240,7 @@ class Sheet {
 
   std::int64_t height_of(const SheetLine& line) const {
     std::int64_t height = 0;
-    for (std::int64_t row = 0; row < num_grid_rows(options_); ++row) {
+    for (std::int64_t row = 0; row < num_grid_rows(std::ssize(line.tiles), options_); ++row) {
       height += grid_row_height(line, row) + (row > 0 ? gap : 0);
     }
     return std::max(height, source_height(line) + captions_height);
@@ -232,7 +263,7 @@ class Sheet {
     draw_caption(canvas_, line.details[1], below + 2 * line_height, margin, faint_ink, width);
 
     std::int64_t row_y = y;
-    for (std::int64_t row = 0; row < num_grid_rows(options_); ++row) {
+    for (std::int64_t row = 0; row < num_grid_rows(std::ssize(line.tiles), options_); ++row) {
       const std::int64_t height = grid_row_height(line, row);
       for (std::int64_t column = 0; column < options_.num_columns; ++column) {
         const auto i = static_cast<std::size_t>(row * options_.num_columns + column);
@@ -290,20 +321,29 @@ class Sheet {
 
   const PreviewOptions& options_;
   const std::vector<SheetLine>& lines_;
+  const std::int64_t width_;
+  std::size_t num_stage_lines_ = 0;  // of the header, counted as it is made
   const std::vector<std::string> header_;
   Canvas canvas_;
 };
 
-void check_size(std::size_t num_lines, const PreviewOptions& options) {
-  const Size box = source_box(options);
-  const std::int64_t cells = num_grid_rows(options) * std::min(options.num_variants, options.num_columns);
-  const std::int64_t pixels =
-      static_cast<std::int64_t>(num_lines) * (cells * options.cell * options.cell + box.height * box.width);
-  if (pixels <= most_pixels) return;
-  throw ConfigError("contact_sheet",
-                    fmt::format("{} samples of 1 + {} pictures of {} pixels make a sheet of {} "
-                                "Mpixel, more than {}; ask for fewer or smaller ones",
-                                num_lines, options.num_variants, options.cell, pixels >> 20, most_pixels >> 20));
+/// Before a sample is read: with pictures as large as they will be, and captions no longer than usual.
+void check_size(std::size_t num_samples, const Pipeline& pipeline, const PreviewOptions& options) {
+  const Size output = pipeline.output_size();
+  const double pixels = static_cast<double>(options.num_variants) * static_cast<double>(output.height) *
+                        static_cast<double>(output.width);
+  if (pixels > static_cast<double>(most_pixels)) {
+    throw ConfigError("contact_sheet",
+                      fmt::format("{} variants of {} are {:.0f} Mpixel, of one sample; expected at most {}; ask for "
+                                  "fewer variants",
+                                  options.num_variants, to_string(output), pixels / 1048576, most_pixels >> 20));
+  }
+  const std::int64_t picture = fit(output, variant_box(options), least_side).height;
+  const std::int64_t grid_rows = num_grid_rows(options.num_variants, options);
+  const std::int64_t line = grid_rows * (picture + least_captions_height(options) + gap) - gap + line_height;
+  check_sheet_size({static_cast<std::int64_t>(num_samples) * line,
+                    sheet_width(std::min(options.num_variants, options.num_columns), options)},
+                   words_for(num_samples, options), sheet_advice);
 }
 
 }  // namespace
@@ -311,7 +351,7 @@ void check_size(std::size_t num_lines, const PreviewOptions& options) {
 Image contact_sheet(const Loader& loader, const PreviewOptions& options) {
   check(options, "contact_sheet");
   std::vector<Wanted> wanted = wanted_samples(loader, options, "contact_sheet");
-  check_size(wanted.size(), options);
+  check_size(wanted.size(), loader.pipeline(), options);
   Collector collector(loader, options, std::move(wanted), source_box(options));
   std::vector<SheetLine> lines;
   for (std::size_t i = 0; i < collector.num_lines(); ++i) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "muster/decode.hpp"
 #include "preview/collect.hpp"
 
@@ -10,12 +12,19 @@ namespace muster {
 using namespace style;
 
 Picture make_picture(const Image& pixels, Size box) {
-  constexpr std::int64_t least = 8;  // of a side: a picture of 1 x 5000 pixels is to be seen, too
-  const Size drawn = fit(pixels.size(), box, least);
+  const Size drawn = fit(pixels.size(), box, least_side);
   if (pixels.channels() == 3) return {scale_picture(pixels.view(), drawn), drawn};
   Image rgb;
   convert_color(pixels.view(), Color::rgb, rgb);
   return {scale_picture(rgb.view(), drawn), drawn};
+}
+
+void check_sheet_size(Size sheet, std::string_view what, std::string_view advice) {
+  const bool fits = sheet.height <= most_side && sheet.width <= most_side;
+  if (fits && sheet.height * sheet.width <= most_pixels) return;
+  throw ConfigError("contact_sheet",
+                    fmt::format("{} make a sheet of {}; expected at most {} Mpixel and sides of at most {}; {}", what,
+                                to_string(sheet), most_pixels >> 20, most_side, advice));
 }
 
 void draw_notice(Canvas& canvas, const Notice& notice, const Rect& area) {

@@ -17,8 +17,14 @@ struct Picture {
   Size drawn;
 };
 
+inline constexpr std::int64_t least_side = 8;  // of a picture: one of 1 x 5000 pixels is to be seen, too
+
 /// Scaled so that it fits into `box`.
 Picture make_picture(const Image& pixels, Size box);
+
+/// Throws ConfigError if a sheet of `what`, "6 samples of ...", would be larger than style::most_pixels or, on a side,
+/// than style::most_side; `advice` says what to lower.
+void check_sheet_size(Size sheet, std::string_view what, std::string_view advice);
 
 /// A tile that stands where a picture is not: what it is in capitals, and why below.
 struct Notice {

@@ -106,6 +106,14 @@ std::string describe_drawn(const Plan& plan, const Pipeline& pipeline) {
   return text;
 }
 
+std::string value_stages(const Pipeline& pipeline) {
+  std::string text;
+  for (const Stage& stage : pipeline.stages()) {
+    if (stage.kind() == StageKind::value) text += (text.empty() ? "" : ", ") + stage.name();
+  }
+  return text;
+}
+
 std::vector<std::string> describe_stages(const Plan& plan, const Pipeline& pipeline) {
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {

@@ -23,6 +23,8 @@ std::string describe_changes(const Plan& plan);
 /// What pixel stages drew, in their own words, and the names of those without: "brightness 1.12, Speckle"; without
 /// those that drew nothing to speak of. Empty for a plan of another pipeline.
 std::string describe_drawn(const Plan& plan, const Pipeline& pipeline);
+/// The stages that make values of pixels: "Normalize", "ToFloat, Normalize"; empty where there is none.
+std::string value_stages(const Pipeline& pipeline);
 /// A line for each stage: "RandomCrop  40x60 to 32x32: crop 32x32 at y 3, x 5". The plan must be the
 /// pipeline's.
 std::vector<std::string> describe_stages(const Plan& plan, const Pipeline& pipeline);

@@ -41,8 +41,11 @@ file(WRITE ${OUTPUT} "// The code of ${name}: ${number} blocks of ${KIND}.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <utility>

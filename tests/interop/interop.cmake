@@ -15,18 +15,29 @@ if(TARGET muster_opencv_dnn)
   add_interop_test(opencv muster_opencv_dnn)
 endif()
 
-# The trainer on a folder that is not split: `muster synth` makes one.
+# The trainer on folders that `muster synth` makes.
 if(TARGET sample_train_libtorch)
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/trainer_images)
   add_test(NAME interop.trainer_images COMMAND ${CMAKE_COMMAND}
     -D FOLDER=${folder} -D MUSTER=$<TARGET_FILE:muster_program>
     -P ${CMAKE_CURRENT_LIST_DIR}/make_trainer_images.cmake)
-  add_test(NAME interop.trainer COMMAND sample_train_libtorch ${folder} --epochs 1 --batch-size 8 --size 32)
-  add_test(NAME interop.trainer_too_few COMMAND sample_train_libtorch ${folder} --epochs 1 --batch-size 100)
   set_tests_properties(interop.trainer_images PROPERTIES FIXTURES_SETUP trainer_images)
-  set_tests_properties(interop.trainer interop.trainer_too_few PROPERTIES FIXTURES_REQUIRED trainer_images TIMEOUT 600)
-  set_tests_properties(interop.trainer PROPERTIES
-    PASS_REGULAR_EXPRESSION "3 classes, 48 images to train, 12 held out, batches of {8, 3, 32, 32}.*held-out accuracy")
-  set_tests_properties(interop.trainer_too_few PROPERTIES
-    PASS_REGULAR_EXPRESSION "expected at least one full batch of 100 rows, received 48")
+
+  # What follows are the trainer's arguments.
+  function(add_trainer_test name status output)
+    add_test(NAME interop.${name} COMMAND ${CMAKE_COMMAND} -D STATUS=${status} -D "OUTPUT=${output}"
+      -D "NOT_OUTPUT=frame #|Exception raised from"
+      -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/expect.cmake -- $<TARGET_FILE:sample_train_libtorch> ${ARGN})
+    set_tests_properties(interop.${name} PROPERTIES FIXTURES_REQUIRED trainer_images TIMEOUT 600)
+  endfunction()
+  add_trainer_test(trainer 0 "3 classes, 48 images to train, 12 held out, batches of {8, 3, 32, 32}.*held-out accuracy"
+    ${folder}/whole --epochs 1 --batch-size 8 --size 32)
+  add_trainer_test(trainer_too_few 1 "expected at least one full batch of 100 rows, received 48"
+    ${folder}/whole --epochs 1 --batch-size 100)
+  add_trainer_test(trainer_few 0 "10 images to train, 2 held out, batches of {10, 3, 32, 32}.*held-out accuracy"
+    ${folder}/few --epochs 1 --size 32)
+  add_trainer_test(trainer_damaged 0 "training: .*held-out accuracy"
+    ${folder}/damaged --epochs 2 --batch-size 8 --size 32)
+  add_trainer_test(trainer_classes 1 "different classes.*; val/ lacks [^ ,;]+\n$" ${folder}/split)
+  add_trainer_test(trainer_help 0 "^usage: .*--batch-size N" --help)
 endif()
