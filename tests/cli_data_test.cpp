@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -181,8 +182,8 @@ TEST_CASE("cli: messages name flags, not the options of C++") {
 TEST_CASE(
     "cli: --retries and --stall-timeout are a URL's, and messages name them; what has no flag is said to have none") {
   const TempDir root;
-  int num_asked = 0;
-  bool stalls = false;
+  std::atomic<int> num_asked = 0;
+  std::atomic<bool> stalls = false;
   const HttpServer server([&](const HttpRequest&) {
     ++num_asked;
     if (stalls) return HttpResponse{.length = 1000, .end = HttpResponse::End::stall};

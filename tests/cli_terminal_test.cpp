@@ -74,9 +74,21 @@ int num_temporaries(const fs::path& root) {
   return count;
 }
 
+/// Some containers have no terminals to give; then there is nothing to see.
+bool lacks_terminals() {
+  const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0) {
+    MESSAGE("this system has no pseudo-terminals: not tested");
+    return true;
+  }
+  close(terminal);
+  return false;
+}
+
 }  // namespace
 
 TEST_CASE("progress: every long command shows it on a terminal, and wipes it in the end") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const Given data(root.path(), 20, 3);
   const std::vector<Words> calls = {
@@ -100,6 +112,7 @@ TEST_CASE("progress: every long command shows it on a terminal, and wipes it in 
 }
 
 TEST_CASE("progress: bench also shows it while decoding alone and stage by stage") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const Given data(root.path(), 1, 3);
   OnTerminal program({"bench", data.folder, "--pipeline", data.pipeline, "--batch-size", "2", "--epochs", "1"});
@@ -111,6 +124,7 @@ TEST_CASE("progress: bench also shows it while decoding alone and stage by stage
 }
 
 TEST_CASE("progress: errors are counted, and what is no terminal gets none") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const Given data(root.path(), 20, 1);
   write_file(root.path() / "data" / "a.png", "no image");
@@ -123,6 +137,7 @@ TEST_CASE("progress: errors are counted, and what is no terminal gets none") {
 }
 
 TEST_CASE("interrupt: every long command ends by the signal itself, and leaves no half file") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const Given data(root.path(), 300'000, 3000);
   const std::vector<Words> calls = {
@@ -152,6 +167,7 @@ TEST_CASE("interrupt: every long command ends by the signal itself, and leaves n
 }
 
 TEST_CASE("interrupt: an export with --state goes on behind its last batch, to the bytes of an unbroken one") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const Given data(root.path(), 1000, 1);
   const fs::path unbroken = root.path() / "unbroken";
@@ -176,6 +192,7 @@ TEST_CASE("interrupt: an export with --state goes on behind its last batch, to t
 }
 
 TEST_CASE("interrupt: a server that stalls is not waited for, neither for the listing nor for samples") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const fs::path pipeline = root.path() / "pipeline.json";
   write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
@@ -210,6 +227,7 @@ TEST_CASE("interrupt: a server that stalls is not waited for, neither for the li
 }
 
 TEST_CASE("interrupt: a second one ends at once, whatever the program waits for") {
+  if (lacks_terminals()) return;
   const TempDir root;
   const Given data(root.path(), 300, 1);
   const fs::path pipe = root.path() / "pipe";

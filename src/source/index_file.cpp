@@ -26,9 +26,12 @@ std::uint64_t checksum_of(std::string_view body) {
   return hash.value();
 }
 
-/// The first bytes of a file, at most `num_bytes`; nothing if it is no regular one. Throws SourceError.
+/// The first bytes of a file, at most `num_bytes`: none if there is no file. Nothing if it is no regular one. Throws
+/// SourceError.
 std::optional<std::string> beginning_of(const fs::path& path, std::size_t num_bytes) {
-  const FileDescriptor file = open_to_read(path);
+  const FileDescriptor file(uninterrupted([&] { return ::open(path.c_str(), read_flags); }));
+  if (!file.is_open() && errno == ENOENT) return std::string();
+  if (!file.is_open()) refuse_file(path, errno);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) refuse_file(path, errno);
   if (!S_ISREG(status.st_mode)) return std::nullopt;
@@ -99,8 +102,6 @@ std::optional<IndexFile> IndexFile::read(const fs::path& path, std::string_view 
 }
 
 void IndexFile::expect_replaceable(const fs::path& path, std::string_view magic) {
-  std::error_code error;
-  if (!fs::exists(fs::status(path, error))) return;
   const std::optional<std::string> begin = beginning_of(path, magic.size());
   const std::string_view any_version = magic.substr(0, magic.rfind(' ') + 1);
   const bool is_index = begin && (magic.starts_with(*begin) || begin->starts_with(any_version));  // it may be cut off
