@@ -24,12 +24,16 @@ run(${WORK_DIR}/build/consumer)
 
 # The same without CMake, in every language version and with every compiler that is here; our headers warn of nothing.
 find_program(pkg_config pkg-config REQUIRED)
+set(compilers ${CXX_COMPILER})
 find_program(clang clang++)
+if(clang)
+  list(APPEND compilers ${clang})
+endif()
 set(ENV{PKG_CONFIG_PATH} ${prefix}/lib/pkgconfig:${prefix}/${LIBDIR}/pkgconfig)
 execute_process(COMMAND ${pkg_config} --cflags --libs muster OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
 separate_arguments(flags UNIX_COMMAND "${flags}")
-foreach(compiler ${CXX_COMPILER} ${clang})
+foreach(compiler ${compilers})
   foreach(standard 20 23)
     run(${compiler} -std=c++${standard} -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror ${CONSUMER}/main.cpp
       -o ${WORK_DIR}/consumer ${flags} -Wl,-rpath,${prefix}/lib -Wl,-rpath,${prefix}/${LIBDIR})
