@@ -58,7 +58,9 @@ std::int64_t text_width(std::string_view text, int height) {
 std::string fit_text(std::string_view text, int height, std::int64_t width) {
   std::string ascii = to_ascii(text);
   if (text_width(ascii, height) <= width) return ascii;
-  std::size_t dropped = 1;
+  // No character is narrower than a pixel: of a long text only the end is measured.
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(width, 1));
+  std::size_t dropped = ascii.size() > most ? ascii.size() - most : 1;
   while (dropped < ascii.size() && text_width(".." + ascii.substr(dropped), height) > width) ++dropped;
   return ".." + ascii.substr(dropped);
 }
@@ -72,7 +74,7 @@ std::vector<std::string> wrap_text(std::string_view text, int height, std::int64
       lines.back() += " ..";
       break;
     }
-    std::size_t length = ascii.size() - start;
+    std::size_t length = std::min(ascii.size() - start, static_cast<std::size_t>(std::max<std::int64_t>(width, 1)));
     while (length > 1 && text_width(ascii.substr(start, length), height) > width) {
       const std::size_t space = ascii.rfind(' ', start + length - 1);
       const bool breaks = space != std::string::npos && space > start;
