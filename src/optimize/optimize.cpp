@@ -43,6 +43,15 @@ bool is_complete(const jpeg_decompress_struct& info) {
   return true;
 }
 
+/// Coefficients can be read under any sampling factors; decoders enlarge planes by whole numbers only.
+bool has_whole_sampling(const jpeg_decompress_struct& info) {
+  const auto whole = [&](const jpeg_component_info& component) {
+    return info.max_h_samp_factor % component.h_samp_factor == 0 &&
+           info.max_v_samp_factor % component.v_samp_factor == 0;
+  };
+  return std::all_of(info.comp_info, info.comp_info + info.num_components, whole);
+}
+
 /// MCUs in a row of an image `width` pixels wide, if one scan holds all of its components.
 std::int64_t mcus_per_row(const jpeg_decompress_struct& info, std::int64_t width) {
   // A scan of one component has no interleaving: its MCU is one block, whatever the sampling factors say.
@@ -267,6 +276,7 @@ OptimizedJpeg optimize_jpeg(Bytes bytes, const OptimizeOptions& options) {
   if (original.info().image_height != info.stored.height || original.info().image_width != info.stored.width) {
     fail("the markers contradict each other about the size");
   }
+  if (!has_whole_sampling(original.info())) fail("fractional sampling, which cannot be decoded");
   const bool resizes =
       options.longest_side > 0 && std::max(info.stored.height, info.stored.width) > options.longest_side;
 
