@@ -9,7 +9,7 @@ Usage: scripts/setup.sh [--full] [--fuzz]
 Installs the missing Debian packages that muster needs, as root or through sudo.
 
   --full   also what the benchmarks, the comparison with torchvision and the tests for Arm, nginx, MPI, libtorch,
-           ONNX, OpenCV's dnn and programs built with clang++ need
+           ONNX, OpenCV's dnn, clang++ and Debian packages need
   --fuzz   also what scripts/fuzz.sh needs
   --help   this text
 END
@@ -36,7 +36,8 @@ packages=(
 if $full; then
   packages+=(libbenchmark-dev libopencv-imgcodecs-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision
     g++-aarch64-linux-gnu qemu-user nginx-light openssl doxygen libopenmpi-dev openmpi-bin
-    libtorch-dev libopencv-dnn-dev libonnx-dev clang)
+    libtorch-dev libopencv-dnn-dev libonnx-dev clang
+    dpkg-dev mmdebstrap)
 fi
 
 if $fuzz; then

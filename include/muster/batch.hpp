@@ -9,7 +9,7 @@
 #include "muster/report.hpp"
 #include "muster/tensor.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// Move-only; moving it out of a loop takes its memory along. Destroying it returns the memory to the loader's
 /// pool, which lives as long as any batch does. Row i of every member belongs to the same sample.

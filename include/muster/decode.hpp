@@ -12,7 +12,7 @@
 
 #include "muster/image.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 using Bytes = std::span<const std::uint8_t>;
 

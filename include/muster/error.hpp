@@ -13,7 +13,7 @@
 #include <typeinfo>
 #include <utility>
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// Where something went wrong; what is empty is unknown or does not apply.
 struct Where {

@@ -10,7 +10,7 @@
 #include "muster/http.hpp"
 #include "muster/source.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 struct ImageFolderOptions {
   /// Files with other extensions are left out (compared without case, as torchvision does).

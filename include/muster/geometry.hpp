@@ -13,7 +13,7 @@
 #include "muster/decode.hpp"
 #include "muster/image.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// All sizes between two, both included: what may reach a stage, or come out of it.
 struct Extent {

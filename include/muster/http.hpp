@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 struct HttpOptions {
   int connect_timeout_ms = 10'000;

@@ -10,7 +10,7 @@
 
 #include "muster/error.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// Height before width, always. In pixels.
 struct Size {

@@ -10,7 +10,7 @@
 
 #include "muster/order.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// A digest of a multiset of sample ids: equal multisets have equal digests, others differ except with probability
 /// 2^-128 for data that was not made to collide. Adding is commutative.

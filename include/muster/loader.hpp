@@ -28,7 +28,7 @@
 #include "muster/spec.hpp"
 #include "muster/stats.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 struct LoaderOptions {
   // Behaviour: what the batches hold.

@@ -9,7 +9,7 @@
 
 #include "muster/decode.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 struct OptimizeOptions {
   /// The lossy choice, off at 0. An image whose longer side is more than this many pixels is decoded, resized until

@@ -11,7 +11,7 @@
 #include "muster/error.hpp"
 #include "muster/random.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// The rows of an epoch. Derive for a subset or a weighted choice. Called from any thread.
 class Order {

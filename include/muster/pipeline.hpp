@@ -20,7 +20,7 @@
 #include "muster/tensor.hpp"
 #include "muster/transform.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// What the random draws of one sample are keyed by.
 struct SampleKey {

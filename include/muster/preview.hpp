@@ -18,7 +18,7 @@
 #include "muster/loader.hpp"
 #include "muster/pipeline.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 struct PreviewOptions {
   std::int64_t num_samples = 6;   // the first rows of first_epoch's order; not used with `ids` or `rows`

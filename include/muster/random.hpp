@@ -7,7 +7,7 @@
 #include <array>
 #include <cstdint>
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// One Philox4x32-10 block. Pure.
 std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> counter,

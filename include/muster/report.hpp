@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// What a loader does with a sample that cannot be read, decoded or transformed.
 enum class OnError : std::uint8_t {

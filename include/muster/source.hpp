@@ -12,7 +12,7 @@
 
 #include "muster/image.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// Grants memory for encoded bytes before they are read; see LoaderOptions::max_bytes_in_flight.
 class ByteBudget {

@@ -8,7 +8,7 @@
 
 #include "muster/tensor.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// For a dimension about which the model does not care.
 inline constexpr std::nullopt_t any = std::nullopt;

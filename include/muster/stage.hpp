@@ -23,7 +23,7 @@
 #include "muster/geometry.hpp"
 #include "muster/random.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 // Copyable is asked last, and of stages alone: of a type that is assigned from a Stage, like std::back_inserter's, the
 // answer depends on whether it is one.

@@ -11,7 +11,7 @@
 
 #include "muster/error.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// What a thread does with a sample.
 enum class WorkStep : std::uint8_t {

@@ -10,7 +10,7 @@
 #include "muster/http.hpp"
 #include "muster/source.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 struct TarOptions {
   /// Members with these extensions are the image of their key (compared without case).

@@ -14,7 +14,7 @@
 
 #include "muster/error.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// Element types. float16 and bfloat16 are handed out as their 16 bits (`std::uint16_t`).
 enum class DType : std::uint8_t { uint8, float16, bfloat16, float32, int64 };

@@ -24,7 +24,7 @@
 #include "muster/spec.hpp"
 #include "muster/tensor.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// A number for height and width, or one for each.
 struct PerAxis {

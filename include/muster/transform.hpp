@@ -16,7 +16,7 @@
 #include "muster/geometry.hpp"
 #include "muster/random.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// A closed interval to draw from.
 struct Range {

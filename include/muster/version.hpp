@@ -7,7 +7,7 @@
 #define MUSTER_VERSION_MINOR 1
 #define MUSTER_VERSION_PATCH 0
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 #define MUSTER_VERSION_TEXT_OF(major, minor, patch) #major "." #minor "." #patch
 #define MUSTER_VERSION_TEXT(major, minor, patch) MUSTER_VERSION_TEXT_OF(major, minor, patch)

@@ -12,6 +12,25 @@ if(SOURCE_DIR)
     -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_COMPILER=${CXX_COMPILER}
     -DMUSTER_BUILD_TESTS=OFF -DMUSTER_BUILD_SAMPLES=OFF)
   run(${CMAKE_COMMAND} --build ${BUILD_DIR})
+
+  # It shows muster's public names; of others only what templates and inline functions of the standard library leave.
+  find_program(nm nm REQUIRED)
+  execute_process(COMMAND ${nm} --dynamic --defined-only --demangle ${BUILD_DIR}/src/libmuster.so
+    OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n]+" symbols "${symbols}")
+  set(num_public 0)
+  foreach(symbol IN LISTS symbols)
+    if(symbol MATCHES " [TDBR] " AND NOT symbol MATCHES " (typeinfo for |typeinfo name for |vtable for )?muster::"
+        OR symbol MATCHES " muster::(codec|markup|optimize|Canvas)::")
+      message(SEND_ERROR "libmuster.so shows what is not public: ${symbol}")
+    elseif(symbol MATCHES " T muster::")
+      math(EXPR num_public "${num_public} + 1")
+    endif()
+  endforeach()
+  message(STATUS "${num_public} public functions")
+  if(num_public LESS 100)
+    message(FATAL_ERROR "libmuster.so shows too little")
+  endif()
 endif()
 run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${prefix})
 run(${prefix}/bin/muster --version)

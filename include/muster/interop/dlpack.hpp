@@ -12,7 +12,7 @@
 
 #include "muster/tensor.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 namespace dlpack {
 
 struct Version {

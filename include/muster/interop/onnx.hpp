@@ -14,7 +14,7 @@
 #include "muster/spec.hpp"
 #include "muster/trace.hpp"
 
-namespace muster {
+namespace [[gnu::visibility("default")]] muster {
 
 /// A model file, read once. Immutable, cheap to copy, thread-safe.
 class OnnxModel {
