@@ -4,23 +4,30 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: scripts/setup.sh [--full] [--fuzz]
+Usage: scripts/setup.sh [--full] [--fuzz] [--lint] [--coverage]
 
 Installs the missing Debian packages that muster needs, as root or through sudo.
 
   --full   also what the benchmarks, the comparison with torchvision and the tests for Arm, nginx, MPI, libtorch,
            ONNX, OpenCV's dnn, clang++ and Debian packages need
   --fuzz   also what scripts/fuzz.sh needs
+  --lint   also what scripts/lint.sh needs
+  --coverage
+           also what scripts/coverage.sh needs
   --help   this text
 END
 }
 
 full=false
 fuzz=false
+lint=false
+coverage=false
 while (($# > 0)); do
   case $1 in
     --full) full=true ;;
     --fuzz) fuzz=true ;;
+    --lint) lint=true ;;
+    --coverage) coverage=true ;;
     -h | --help) usage; exit 0 ;;
     *) printf 'setup.sh: unknown argument: %s\n' "$1" >&2; usage >&2; exit 2 ;;
   esac
@@ -39,9 +46,14 @@ if $full; then
     libtorch-dev libopencv-dnn-dev libonnx-dev clang
     dpkg-dev mmdebstrap)
 fi
-
 if $fuzz; then
   packages+=(clang libclang-rt-dev)
+fi
+if $lint; then
+  packages+=(git clang clang-format clang-tidy cppcheck)
+fi
+if $coverage; then
+  packages+=(gcovr)
 fi
 
 if ! command -v apt-get >/dev/null; then
