@@ -35,6 +35,7 @@ class PackedFile : public muster::Source {
   void read(std::uint64_t id, muster::Sample& sample, std::stop_token) const override {
     const Entry& entry = entries_[id];
     sample.label = entry.label;
+    sample.expect_bytes(entry.size_bytes);  // waits while as many are in flight as may be
     sample.bytes.resize(entry.size_bytes);
     const ssize_t received = pread(fileno(file_.get()), sample.bytes.data(), sample.bytes.size(), entry.offset);
     if (received != static_cast<ssize_t>(entry.size_bytes)) {

@@ -14,7 +14,6 @@
 #include "muster/stats.hpp"
 
 namespace muster {
-
 namespace {
 
 /// What a thread was seen to do, by which it is named. One that did several of them is the last.

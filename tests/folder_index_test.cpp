@@ -13,6 +13,7 @@
 
 #include "muster/files.hpp"
 #include "source/hash.hpp"
+#include "source/root_folder.hpp"
 #include "support.hpp"
 
 namespace muster {
@@ -50,6 +51,10 @@ std::string refusal(const fs::path& root, const ImageFolderOptions& options = {}
     return error.what();
   }
   return {};
+}
+
+FolderTree walk(const fs::path& root) {
+  return walk_folders(RootFolder(canonical_root(root), "the image folder", ""), root, ImageFolderOptions().extensions);
 }
 
 std::string text_of(const fs::path& path) {
@@ -219,7 +224,7 @@ TEST_CASE("folder index: a link that an index passes off as an image does not le
   test::write_file(data.dir.path() / "outside/1.jpg", "outside");
   fs::create_symlink("../../outside/1.jpg", data.root / "a b/out.jpg");
   settle(data.root);
-  FolderTree forged = walk_folders(data.root, ImageFolderOptions().extensions);
+  FolderTree forged = walk(data.root);
   forged.walked_at_ns += ten_seconds_ns;
   for (WalkedFolder& folder : forged.folders) {
     if (folder.path != "a b") continue;
@@ -355,7 +360,7 @@ TEST_CASE("folder index: numbers and names made up, under a true checksum, neith
 TEST_CASE("folder index: folders and names that no walk can bring are not believed") {
   const DataSet data;
   const std::vector<std::string> extensions = ImageFolderOptions().extensions;
-  const FolderTree tree = walk_folders(data.root, extensions);
+  const FolderTree tree = walk(data.root);
   const auto believes = [&](const std::function<void(FolderTree&)>& change) {
     FolderTree forged = tree;
     forged.walked_at_ns += ten_seconds_ns;
@@ -389,7 +394,7 @@ TEST_CASE("folder index: folders and names that no walk can bring are not believ
   test::write_file(data.dir.path() / "outside/1.jpg", "");
   fs::create_symlink("../outside", data.root / "out");
   settle(data.dir.path());
-  const FolderTree current = walk_folders(data.root, extensions);
+  const FolderTree current = walk(data.root);
   for (const std::string path : {"out", "../outside", "a/../../outside"}) {
     CAPTURE(path);
     FolderTree forged = current;

@@ -272,6 +272,34 @@ TEST_CASE("source: links that were planted after the listing do not lead out, an
   }
 }
 
+TEST_CASE("source: a folder that becomes a link while it is listed does not lead out") {
+  const test::TempDir outside;
+  test::write_file(outside.path() / "secret.jpg", "");
+  for (const int error : {0, ENOSYS}) {  // with the kernel's help, and without
+    CAPTURE(error);
+    const test::TempDir dir;
+    const fs::path root = dir.path() / "root", folder = root / "b/x", link = dir.path() / "link";
+    for (const char* const name : {"a/1.jpg", "b/2.jpg", "b/x/3.jpg"}) test::write_file(root / name, "");
+    make_link(link, outside.path());
+    REQUIRE(renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE) == 0);
+    const std::jthread exchanging([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+    });
+    const std::vector<std::string> names = without_openat2(error, [&] {
+      std::vector<std::string> listed;
+      for (int round = 0; round < 1000; ++round) {
+        try {
+          std::ranges::copy(names_of(ImageFolder(root)), std::back_inserter(listed));
+        } catch (const SourceError&) {
+          // It was a folder when its parent was read, and a link when it was to be opened.
+        }
+      }
+      return listed;
+    });
+    for (const std::string& name : names) REQUIRE(!has(name, "secret"));
+  }
+}
+
 TEST_CASE("source: a root that is moved away is no way out") {
   const test::TempDir dir;
   test::write_file(dir.path() / "root/a/1.jpg", "1");

@@ -41,8 +41,6 @@ struct JpegMarkers {
   std::vector<std::size_t> restarts;        // of the first scan's restart markers; only if it has an interval
   std::optional<std::size_t> end_of_image;  // of the marker EOI; one inside a segment (a thumbnail's) is not it
   std::string fault;                        // why the walk ended early; empty if it did not
-
-  bool is_progressive() const noexcept { return frame_type == 0xC2 || frame_type == 0xCA; }
 };
 
 /// More scans than any encoder writes: a small file could ask for hours of decoding.

@@ -14,11 +14,6 @@ struct Rgb {
   std::uint8_t blue;
 };
 
-/// Pillow's L24 >> 16.
-constexpr std::uint8_t luma(Rgb c) noexcept {
-  return static_cast<std::uint8_t>((19595u * c.red + 38470u * c.green + 7471u * c.blue + 32768u) >> 16);
-}
-
 /// Pillow's MULDIV255: a · b / 255, rounded.
 constexpr int multiply_255(int a, int b) noexcept {
   const int product = a * b + 128;
@@ -37,7 +32,10 @@ constexpr Rgb from_cmyk(int cyan, int magenta, int yellow, int black) noexcept {
 template <class Read>
 void write_pixels(const std::uint8_t* in, int step, std::int64_t width, Color color, std::uint8_t* out, Read read) {
   if (color == Color::grey) {
-    for (std::int64_t x = 0; x < width; ++x, in += step) *out++ = luma(read(in));
+    for (std::int64_t x = 0; x < width; ++x, in += step) {
+      const Rgb pixel = read(in);
+      *out++ = codec::luma(pixel.red, pixel.green, pixel.blue);
+    }
     return;
   }
   for (std::int64_t x = 0; x < width; ++x, in += step, out += 3) {

@@ -16,6 +16,11 @@ using Palette = std::array<std::array<std::uint8_t, 3>, 256>;
 /// Colour i is the grey i: what Pillow shows for colours that a file uses without defining them.
 Palette undefined_palette();
 
+/// The grey that a colour becomes.
+constexpr std::uint8_t luma(unsigned red, unsigned green, unsigned blue) noexcept {
+  return static_cast<std::uint8_t>((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16);  // Pillow's L24 >> 16
+}
+
 /// Where a row comes from: pixels of 8 bits per sample, `step` bytes apart.
 struct PixelRow {
   const std::uint8_t* data = nullptr;

@@ -64,7 +64,7 @@ Header probe_pnm(Bytes bytes) {
   return {header.size, 1, header.num_channels, header.bits};
 }
 
-std::string decode_pnm(const Job& job, Scratch&, Image& out) {
+std::string decode_pnm(const Job& job, Scratch& scratch, Image& out) {
   const PnmHeader header = read_pnm_header(job.bytes);
   if (header.size != job.stored) fail("the header is not the one that was probed");
   const int step = header.num_channels * (header.bits / 8);
@@ -76,12 +76,12 @@ std::string decode_pnm(const Job& job, Scratch&, Image& out) {
   }
   const Rect& window = job.window;
   out.reshape(window.size(), num_channels(job.color));
-  std::vector<std::uint8_t> high(static_cast<std::size_t>(header.bits == 16 ? window.width * header.num_channels : 0));
   for (std::int64_t y = 0; y < window.height; ++y) {
     const std::uint8_t* row = pixels.data() + (window.y + y) * stride + window.x * step;
     if (header.bits == 16) {  // big-endian: the high byte comes first
-      for (std::size_t i = 0; i < high.size(); ++i) high[i] = row[2 * i];
-      row = high.data();
+      scratch.row.resize(static_cast<std::size_t>(window.width * header.num_channels));
+      for (std::size_t i = 0; i < scratch.row.size(); ++i) scratch.row[i] = row[2 * i];
+      row = scratch.row.data();
     }
     const Samples samples = header.num_channels == 1 ? Samples::grey : Samples::rgb;
     write_row({row, window.width, header.num_channels, samples}, job.color, out.row(y));

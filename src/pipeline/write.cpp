@@ -4,6 +4,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "decode/pixels.hpp"
+
 namespace muster {
 namespace {
 
@@ -11,7 +13,7 @@ namespace {
 std::array<std::uint8_t, 3> fill_pixel(Fill fill, int num_channels) noexcept {
   if (num_channels == 3) return fill.rgb;
   const auto [red, green, blue] = fill.rgb;
-  return {static_cast<std::uint8_t>((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16), 0, 0};
+  return {codec::luma(red, green, blue), 0, 0};
 }
 
 /// Position `i` of a bordered axis of `n` pixels, i counted from the first pixel of the picture itself.

@@ -87,10 +87,6 @@ ArchiveReader::~ArchiveReader() = default;
 
 bool ArchiveReader::open() { return checked(archive_read_open1(archive_.get())) >= ARCHIVE_WARN; }
 
-void ArchiveReader::expect_no_stop() const {
-  if (stop_.stop_requested()) throw SourceError("read", "stopped");
-}
-
 void ArchiveReader::expect_no_bomb() const {
   if (num_filters() == 0) return;
   const std::uint64_t num_bytes = position();

@@ -48,8 +48,6 @@ class ArchiveReader {
 
   /// Reading for libarchive heeds it.
   void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
-  /// Throws SourceError if it is requested.
-  void expect_no_stop() const;
   /// Throws SourceError if so much was decompressed, of so little, that it must be a bomb. Reading for libarchive heeds
   /// it, too, but a block may hold gigabytes.
   void expect_no_bomb() const;

@@ -11,6 +11,7 @@
 #include "muster/error.hpp"
 #include "muster/http.hpp"
 #include "source/file_descriptor.hpp"
+#include "source/stop.hpp"
 
 namespace muster {
 namespace {
@@ -46,7 +47,7 @@ class FileStore : public ByteStore {
     const std::uint64_t begin = offset;
     const std::size_t num_bytes = into.size();
     while (!into.empty()) {
-      if (stop.stop_requested()) throw SourceError("read", "stopped");
+      expect_no_stop(stop);
       const ssize_t num_read =
           ::pread(file_.get(), into.data(), std::min(into.size(), chunk_bytes), static_cast<off_t>(offset));
       if (num_read < 0 && errno == EINTR) continue;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "muster/files.hpp"
 #include "source/file_listing.hpp"
@@ -123,6 +124,9 @@ bool leads_outside(const fs::path& path) { return path.is_absolute() || *path.le
 
 /// Throws SourceError unless `path`, as the list at `root` (its folder, or its URL) gives it, may be read.
 void expect_readable(const fs::path& root, const std::string& path, bool allow_outside) {
+  const auto fail = [](const std::string& message) { throw SourceError("csv list", message); };
+  if (path.empty()) fail("expected a path, received nothing");
+  if (path.find('\0') != std::string::npos) fail("expected a path, received one with a zero byte");
   const bool root_is_url = is_url(root.native());
   bool is_outside = false;
   if (root_is_url && leads_down(path)) return;
@@ -135,12 +139,59 @@ void expect_readable(const fs::path& root, const std::string& path, bool allow_o
     is_outside = leads_outside(path);
   }
   if (is_outside && !allow_outside) {
-    throw SourceError("csv list",
-                      fmt::format("expected a path inside the list's folder, received \"{}\"; move the list, or set "
-                                  "CsvListOptions::allow_outside",
-                                  shown_reference(path)));
+    fail(
+        fmt::format("expected a path inside the list's folder, received \"{}\"; move the list, or set "
+                    "CsvListOptions::allow_outside",
+                    shown_reference(path)));
   }
 }
+
+/// The labels of a list: integers throughout, or names throughout.
+class LabelColumn {
+ public:
+  /// The label of a record, or of a name how many others came before it. Throws SourceError.
+  std::int64_t number_of(const Record& record, const CsvReader& reader) {
+    const auto fail = [&](const std::string& message) { reader.fail(record.line, message); };
+    const std::string& label = record.fields[1];
+    if (label.empty()) fail("expected a label, received nothing");
+    if (label.find_first_of(" \t") == 0 || label.find_last_of(" \t") == label.size() - 1) {
+      fail(fmt::format("expected a label without spaces around it, received \"{}\"", label));
+    }
+    if (!first_line_) {
+      first_line_ = record.line;
+      are_names_ = !is_integer(label);
+    } else if (are_names_ == is_integer(label)) {
+      fail(
+          fmt::format("expected {} as on line {}, received \"{}\"; labels are integers throughout or names throughout "
+                      "(and a header line reads path,label)",
+                      are_names_ ? "a class name" : "an integer label", *first_line_, label));
+    }
+    if (are_names_) {
+      return name_numbers_.try_emplace(label, static_cast<std::int64_t>(name_numbers_.size())).first->second;
+    }
+    std::int64_t number = 0;
+    if (std::from_chars(label.data(), label.data() + label.size(), number).ec != std::errc()) {
+      fail(fmt::format("expected a label of 64 bits, received {}", label));
+    }
+    return number;
+  }
+
+  /// Classes are the names in sorted order, and labels count in that.
+  void sort_classes(FileListing& listing) const {
+    if (!are_names_) return;
+    std::vector<std::int64_t> sorted_labels(name_numbers_.size());
+    for (const auto& [class_name, number] : name_numbers_) {
+      sorted_labels[static_cast<std::size_t>(number)] = static_cast<std::int64_t>(listing.classes.size());
+      listing.classes.push_back(class_name);
+    }
+    for (std::int64_t& label : listing.labels) label = sorted_labels[static_cast<std::size_t>(label)];
+  }
+
+ private:
+  std::map<std::string, std::int64_t> name_numbers_;  // as they come
+  std::optional<std::uint64_t> first_line_;           // with a label
+  bool are_names_ = false;
+};
 
 }  // namespace
 
@@ -170,63 +221,29 @@ CsvList::CsvList(const std::filesystem::path& list, CsvListOptions options) : op
   CsvReader reader(without_byte_order_mark(whole, CsvReader({}, shown)), shown);
 
   auto listing = std::make_shared<FileListing>();
-  std::map<std::string, std::int64_t> name_numbers;  // label names, numbered as they come
-  std::optional<std::uint64_t> first_line;
-  bool labels_are_names = false;
+  LabelColumn labels;
   bool may_be_header = true;
-  while (std::optional<Record> record = reader.next()) {
-    const auto fail = [&](const std::string& message) { reader.fail(record->line, message); };
+  while (const std::optional<Record> record = reader.next()) {
     if (record->fields.size() != 2) {
-      fail(fmt::format("expected path,label, received {} fields; a path with a comma needs quotes",
-                       record->fields.size()));
+      reader.fail(record->line, fmt::format("expected path,label, received {} fields; a path with a comma needs quotes",
+                                            record->fields.size()));
     }
     const std::string& path = record->fields[0];
-    const std::string& label = record->fields[1];
-    if (std::exchange(may_be_header, false) && path == "path" && label == "label") continue;
-
-    if (path.empty()) fail("expected a path, received nothing");
-    if (path.find('\0') != std::string::npos) fail("expected a path, received one with a zero byte");
+    if (std::exchange(may_be_header, false) && path == "path" && record->fields[1] == "label") continue;
     try {
       expect_readable(root_, path, options.allow_outside);
     } catch (const SourceError& error) {
-      fail(error.message());
+      reader.fail(record->line, error.message());
     }
     if (!http_ && is_url(path)) http_ = std::make_shared<const HttpClient>(options.http);
-    if (label.empty()) fail("expected a label, received nothing");
-    if (label.find_first_of(" \t") == 0 || label.find_last_of(" \t") == label.size() - 1) {
-      fail(fmt::format("expected a label without spaces around it, received \"{}\"", label));
-    }
-
-    if (!first_line) {
-      first_line = record->line;
-      labels_are_names = !is_integer(label);
-    } else if (labels_are_names == is_integer(label)) {
-      fail(
-          fmt::format("expected {} as on line {}, received \"{}\"; labels are integers throughout or names throughout "
-                      "(and a header line reads path,label)",
-                      labels_are_names ? "a class name" : "an integer label", *first_line, label));
-    }
-    std::int64_t number = 0;
-    if (labels_are_names) {
-      number = name_numbers.try_emplace(label, static_cast<std::int64_t>(name_numbers.size())).first->second;
-    } else if (std::from_chars(label.data(), label.data() + label.size(), number).ec != std::errc()) {
-      fail(fmt::format("expected a label of 64 bits, received {}", label));
-    }
-    listing->add(path, number);
+    listing->add(path, labels.number_of(*record, reader));
   }
   if (listing->size() == 0) {
     throw SourceError("csv list", "expected lines of path,label, received none",
                       {.sample_id = {}, .path = shown, .stage = {}});
   }
 
-  if (labels_are_names) {
-    std::vector<std::int64_t> sorted_labels(name_numbers.size());
-    for (const auto& [class_name, number] : name_numbers) {
-      sorted_labels[static_cast<std::size_t>(number)] = static_cast<std::int64_t>(listing->classes.size());
-      listing->classes.push_back(class_name);
-    }
-    for (std::int64_t& label : listing->labels) label = sorted_labels[static_cast<std::size_t>(label)];
-  }
+  labels.sort_classes(*listing);
   listing->shrink_to_fit();
   listing_ = std::move(listing);
   fingerprint_ = hash_listing();

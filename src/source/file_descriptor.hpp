@@ -27,6 +27,8 @@ class FileDescriptor {
 
   bool is_open() const noexcept { return descriptor_ >= 0; }
   int get() const noexcept { return descriptor_; }
+  /// It is closed by somebody else from now on.
+  int release() noexcept { return std::exchange(descriptor_, -1); }
 
  private:
   int descriptor_;

@@ -11,7 +11,7 @@
 #include "muster/error.hpp"
 #include "source/in_parallel.hpp"
 #include "source/index_file.hpp"
-#include "source/read_file.hpp"
+#include "source/root_folder.hpp"
 
 namespace muster {
 namespace {

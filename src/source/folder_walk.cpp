@@ -16,7 +16,8 @@
 
 #include "muster/error.hpp"
 #include "source/in_parallel.hpp"
-#include "source/read_file.hpp"
+#include "source/root_folder.hpp"
+#include "source/text.hpp"
 #include "source/url.hpp"
 
 namespace muster {
@@ -25,8 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& message) { throw SourceError("image folder", message); }
-
-char lower_ascii(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool ends_with_any(std::string_view name, const std::vector<std::string>& extensions) {
   return std::any_of(extensions.begin(), extensions.end(), [&](std::string_view extension) {
@@ -49,8 +48,9 @@ FolderStamp stamp_from(const struct stat& status) {
 /// An open folder. Throws std::system_error.
 class Directory {
  public:
-  explicit Directory(const fs::path& path) : stream_(::opendir(path.c_str())) {
+  explicit Directory(FileDescriptor folder) : stream_(::fdopendir(folder.get())) {
     if (!stream_) fail();
+    folder.release();
   }
 
   FolderStamp stamp() const {
@@ -97,20 +97,20 @@ struct Subfolder {
 
 /// What is the same for all classes.
 struct Task {
-  fs::path root;       // canonical
-  fs::path root_name;  // as the user calls it
+  const RootFolder& root;
+  const fs::path& root_name;  // as the user calls it
   const std::vector<std::string>& extensions;
 };
 
 /// The walk of one class, or the listing of the root alone.
 class Walk {
  public:
-  explicit Walk(const Task& task) : task_(task) { chain_.push_back(task.root.native()); }
+  explicit Walk(const Task& task) : task_(task) { chain_.push_back(task.root.path().native()); }
 
   /// The images of one folder, and what folders are in it, sorted by the bytes of their names; without links that lead
   /// out of the root or nowhere.
   WalkedFolder list(const std::string& path, const std::string& canonical, std::vector<Subfolder>& subfolders) try {
-    Directory directory(task_.root / path);
+    Directory directory(task_.root.open_folder(path.empty() ? "." : path));
     WalkedFolder folder{.path = path, .stamp = directory.stamp()};  // before reading: what changes meanwhile shows
     std::string text;
     std::vector<Span> spans;
@@ -119,8 +119,8 @@ class Walk {
       const unsigned char type = directory.type_of(*entry);
       if (type == DT_LNK) {
         const WalkedLink& link = links_.emplace_back(
-            resolve_link(task_.root, path.empty() ? std::string(name) : fmt::format("{}/{}", path, name)));
-        if (link.target.empty() || !is_within(task_.root, link.target)) {
+            resolve_link(task_.root.path(), path.empty() ? std::string(name) : fmt::format("{}/{}", path, name)));
+        if (link.target.empty() || !is_within(task_.root.path(), link.target)) {
           if (link.target.empty() || link.is_folder || is_image(name)) ++num_links_skipped_;
           continue;
         }
@@ -222,16 +222,16 @@ fs::path canonical_root(const fs::path& root) {
   return canonical;
 }
 
-FolderTree walk_folders(const fs::path& root, const std::vector<std::string>& extensions) {
-  const Task task{.root = canonical_root(root), .root_name = root, .extensions = extensions};
+FolderTree walk_folders(const RootFolder& root, const fs::path& root_name, const std::vector<std::string>& extensions) {
+  const Task task{.root = root, .root_name = root_name, .extensions = extensions};
   FolderTree tree;
-  tree.root = task.root;
+  tree.root = root.path();
   tree.walked_at_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 
   std::vector<Subfolder> classes;
   Walk root_walk(task);
-  const WalkedFolder root_folder = root_walk.list("", task.root.native(), classes);
+  const WalkedFolder root_folder = root_walk.list("", root.path().native(), classes);
   root_walk.append_to(tree);
   tree.root_stamp = root_folder.stamp;
   tree.num_root_images = root_folder.lengths.size();

@@ -9,6 +9,8 @@
 
 namespace muster {
 
+class RootFolder;
+
 /// Changes whenever an entry of the folder is added, removed or renamed.
 struct FolderStamp {
   std::uint64_t inode = 0;
@@ -50,8 +52,9 @@ std::filesystem::path canonical_root(const std::filesystem::path& root);
 
 /// Lists `root` as os.walk(followlinks=True) does, but follows links only inside it. Images are what ends in one of
 /// `extensions`, compared without case. Classes are listed by several threads; the result does not show it. Throws
-/// SourceError for a folder that cannot be listed, the first in order.
-FolderTree walk_folders(const std::filesystem::path& root, const std::vector<std::string>& extensions);
+/// SourceError, which calls the root `root_name`, for a folder that cannot be listed, the first in order.
+FolderTree walk_folders(const RootFolder& root, const std::filesystem::path& root_name,
+                        const std::vector<std::string>& extensions);
 
 /// Throws std::system_error if there is no such folder.
 FolderStamp stamp_of(const std::filesystem::path& folder);

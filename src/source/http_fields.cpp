@@ -1,17 +1,8 @@
 #include "source/http_fields.hpp"
 
-#include <charconv>
-#include <system_error>
+#include "source/text.hpp"
 
 namespace muster {
-
-std::optional<std::uint64_t> parse_number(std::string_view text) noexcept {
-  std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return number;
-}
 
 std::optional<ContentRange> ContentRange::parse(std::string_view text) noexcept {
   constexpr std::string_view unit = "bytes ";

@@ -7,9 +7,6 @@
 
 namespace muster {
 
-/// A number of 64 bits in decimal digits, and nothing else.
-std::optional<std::uint64_t> parse_number(std::string_view text) noexcept;
-
 /// What Content-Range says, "bytes 0-9/1000" or, with status 416, "bytes */1000".
 struct ContentRange {
   std::uint64_t first = 0;

@@ -88,7 +88,7 @@ ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options)
   std::optional<FolderTree> tree;
   if (!options.index.empty()) tree = read_folder_index(options.index, root_, options.extensions);
   from_index_ = tree.has_value();
-  if (!tree) tree = walk_folders(root, options.extensions);
+  if (!tree) tree = walk_folders(*folder_, root, options.extensions);
   FileListing listing = listing_of(*tree);
   expect_images(root, options, *tree, listing);
   if (!options.index.empty() && !from_index_) write_folder_index(options.index, *tree, options.extensions);

@@ -46,26 +46,24 @@ std::optional<std::string> beginning_of(const fs::path& path, std::size_t num_by
 class TemporaryFile {
  public:
   explicit TemporaryFile(fs::path path)
-      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
-    if (descriptor_ < 0) fail();
+      : path_(std::move(path)), file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+    if (!file_.is_open()) fail();
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
     if (!path_.empty()) ::unlink(path_.c_str());
   }
 
   void write(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t num_written = ::write(descriptor_, bytes.data(), bytes.size());
-      if (num_written < 0 && errno == EINTR) continue;
+      const ssize_t num_written = uninterrupted([&] { return ::write(file_.get(), bytes.data(), bytes.size()); });
       if (num_written < 0) fail();
       bytes.remove_prefix(static_cast<std::size_t>(num_written));
     }
   }
   void close() {
-    if (::close(std::exchange(descriptor_, -1)) != 0) fail();  // storage may notice only now that it is full
+    if (::close(file_.release()) != 0) fail();  // storage may notice only now that it is full
   }
   void rename(const fs::path& path) {
     fs::rename(path_, path);
@@ -76,7 +74,7 @@ class TemporaryFile {
   [[noreturn]] static void fail() { throw std::system_error(errno, std::generic_category()); }
 
   fs::path path_;
-  int descriptor_;
+  FileDescriptor file_;
 };
 
 }  // namespace
@@ -88,7 +86,7 @@ std::optional<IndexFile> IndexFile::read(const fs::path& path, std::string_view 
     std::string begin(magic.size(), '\0');
     const ssize_t num_read = uninterrupted([&] { return ::pread(opened.get(), begin.data(), begin.size(), 0); });
     if (!std::cmp_equal(num_read, begin.size()) || begin != magic) return std::nullopt;
-    read_file(opened, path, file.bytes_, max_bytes, {});
+    read_file(opened, path, file.bytes_, max_bytes);
   } catch (const SourceError&) {
     return std::nullopt;
   }

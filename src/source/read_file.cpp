@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "muster/files.hpp"
+#include "source/stop.hpp"
 
 namespace muster {
 namespace {
@@ -35,7 +36,7 @@ void read_into(std::vector<std::uint8_t>& bytes, const FileDescriptor& file, con
   if (sample != nullptr) sample->expect_bytes(static_cast<std::uint64_t>(status.st_size));
 
   const auto read_some = [&](std::span<std::uint8_t> into) {
-    if (stop.stop_requested()) throw SourceError("read", "stopped");
+    expect_no_stop(stop);
     const ssize_t num_read = uninterrupted([&] { return ::read(file.get(), into.data(), into.size()); });
     if (num_read < 0) refuse_file(path, errno);
     return static_cast<std::size_t>(num_read);
@@ -76,18 +77,9 @@ void refuse_file(const std::filesystem::path& path, int error) {
                                         std::generic_category().message(error)));
 }
 
-void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
-               const std::stop_token& stop) {
-  read_file(open_to_read(path), path, bytes, max_bytes, stop);
-}
-
-void read_file(const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes, const std::stop_token& stop) {
-  read_file(open_to_read(path), path, sample, max_bytes, stop);
-}
-
 void read_file(const FileDescriptor& file, const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
-               std::int64_t max_bytes, const std::stop_token& stop) {
-  read_into(bytes, file, path, max_bytes, stop, nullptr);
+               std::int64_t max_bytes) {
+  read_into(bytes, file, path, max_bytes, {}, nullptr);
 }
 
 void read_file(const FileDescriptor& file, const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes,
@@ -96,12 +88,7 @@ void read_file(const FileDescriptor& file, const std::filesystem::path& path, Sa
 }
 
 void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes) {
-  read_file(path, bytes, max_bytes, {});
-}
-
-bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical) {
-  return std::mismatch(canonical_root.begin(), canonical_root.end(), canonical.begin(), canonical.end()).first ==
-         canonical_root.end();
+  read_file(open_to_read(path), path, bytes, max_bytes);
 }
 
 }  // namespace muster

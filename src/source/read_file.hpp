@@ -16,18 +16,12 @@ FileDescriptor open_to_read(const std::filesystem::path& path);
 /// Throws the SourceError of a file that cannot be read for the reason `error`, a value of errno.
 [[noreturn]] void refuse_file(const std::filesystem::path& path, int error);
 
-/// read_file() that throws SourceError "stopped" soon after `stop` is requested.
-void read_file(const std::filesystem::path& path, std::vector<std::uint8_t>& bytes, std::int64_t max_bytes,
-               const std::stop_token& stop);
-/// The same into `sample.bytes`; announces the file's length to `sample` before they grow.
-void read_file(const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes, const std::stop_token& stop);
-/// The same of a file that is open already, and at its beginning. Messages call it `path`.
+/// read_file() of a file that is open already, and at its beginning. Messages call it `path`.
 void read_file(const FileDescriptor& file, const std::filesystem::path& path, std::vector<std::uint8_t>& bytes,
-               std::int64_t max_bytes, const std::stop_token& stop);
+               std::int64_t max_bytes);
+/// The same into `sample.bytes`; announces the file's length to `sample` before they grow. Throws SourceError "stopped"
+/// soon after `stop` is requested.
 void read_file(const FileDescriptor& file, const std::filesystem::path& path, Sample& sample, std::int64_t max_bytes,
                const std::stop_token& stop);
-
-/// True if `canonical` is `canonical_root` or lies in it. Both are absolute and free of links, "." and "..".
-bool is_within(const std::filesystem::path& canonical_root, const std::filesystem::path& canonical);
 
 }  // namespace muster

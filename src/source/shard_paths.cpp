@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "muster/error.hpp"
 #include "muster/tar.hpp"
+#include "source/text.hpp"
 
 namespace muster {
 namespace {
@@ -18,14 +18,6 @@ struct NumberRange {
   std::uint64_t last = 0;
   std::size_t num_digits = 0;  // at least so many
 };
-
-std::optional<std::uint64_t> parse_number(std::string_view text) {
-  std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (text.empty() || error != std::errc{} || rest != end) return std::nullopt;
-  return number;
-}
 
 std::optional<NumberRange> parse_range(std::string_view text) {
   const std::size_t dots = text.find("..");

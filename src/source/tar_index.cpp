@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "muster/error.hpp"
+#include "source/text.hpp"
 
 namespace muster {
 namespace {
@@ -30,14 +31,6 @@ std::uint64_t bytes_of_fault(const std::string& path, const std::string& message
 
 /// What a member is to its key.
 enum class Role : std::uint8_t { none, image, label, metadata };
-
-std::string lower_ascii(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 /// The path up to the first dot of its last part, and the rest: `a.b/c` and `.seg.png` of "a.b/c.seg.png".
 struct MemberName {

@@ -12,6 +12,7 @@
 #include "source/option_range.hpp"
 #include "source/tar_index.hpp"
 #include "source/tar_stream.hpp"
+#include "source/text.hpp"
 #include "source/url.hpp"
 
 namespace muster {
@@ -69,11 +70,7 @@ std::string file_name(std::string path) {
 }  // namespace
 
 void TarSource::Impl::open(const std::vector<std::string>& paths) {
-  for (std::string& extension : options.extensions) {
-    for (char& c : extension) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
-  }
+  for (std::string& extension : options.extensions) extension = lower_ascii(extension);
   std::map<std::string, int> num_archives_of_name;
   for (const std::string& path : paths) ++num_archives_of_name[file_name(path)];
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "muster/error.hpp"
+#include "source/stop.hpp"
 #include "source/url.hpp"
 
 namespace muster {
@@ -30,18 +31,18 @@ void Decompressor::read(const ByteExtent& extent, std::vector<std::uint8_t>& byt
       throw SourceError("read", fmt::format("cannot decompress {}: {}", archive_.path, reader_.message()));
     }
   }
-  advance(extent.offset - position_, nullptr);
+  advance(extent.offset - position_, nullptr, stop);
   bytes.resize(extent.size);
-  advance(extent.size, bytes.data());
+  advance(extent.size, bytes.data(), stop);
 }
 
-void Decompressor::advance(std::uint64_t num_bytes, std::uint8_t* into) {
+void Decompressor::advance(std::uint64_t num_bytes, std::uint8_t* into, const std::stop_token& stop) {
   while (num_bytes > 0) {
     if (block_.empty()) {
       const void* data = nullptr;
       std::size_t size = 0;
       la_int64_t offset = 0;
-      reader_.expect_no_stop();
+      expect_no_stop(stop);
       reader_.expect_no_bomb();
       const int status = reader_.checked(archive_read_data_block(reader_.get(), &data, &size, &offset));
       if (status < ARCHIVE_WARN || status == ARCHIVE_EOF) {
@@ -66,7 +67,7 @@ void TarStreams::read(const TarArchive& archive, std::uint64_t index, std::vecto
   const std::uint64_t id = archive.first_id + index;
   std::unique_lock lock(mutex_);
   while (true) {
-    if (stop.stop_requested()) throw SourceError("read", "stopped");
+    expect_no_stop(stop);
     if (take(id, bytes)) return;
     const auto lane = find_lane(archive, index);
     if (lane == lanes_.end() || !lane->is_busy) {

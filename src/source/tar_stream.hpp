@@ -28,7 +28,7 @@ class Decompressor {
 
  private:
   /// Goes on by so many bytes, and copies them if `into` is not null.
-  void advance(std::uint64_t num_bytes, std::uint8_t* into);
+  void advance(std::uint64_t num_bytes, std::uint8_t* into, const std::stop_token& stop);
 
   const TarArchive& archive_;
   ArchiveReader reader_;

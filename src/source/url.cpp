@@ -9,20 +9,14 @@
 #include <optional>
 
 #include "muster/error.hpp"
+#include "source/text.hpp"
 
 namespace muster {
 namespace {
 
-char lower_ascii(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool is_letter(char c) { return lower_ascii(c) >= 'a' && lower_ascii(c) <= 'z'; }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-std::string lower_ascii(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) { return lower_ascii(c); });
-  return text;
-}
 
 bool begins_with(std::string_view text, std::string_view lower) {
   return text.size() >= lower.size() &&
