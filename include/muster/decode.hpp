@@ -72,7 +72,7 @@ struct ImageInfo {
 /// Thread-safe.
 ImageInfo probe(Bytes bytes, const DecodeOptions& options = {}, const DecodeLimits& limits = {});
 
-/// Decodes windows of images. Keeps its buffers and codec state between calls: one per thread, not thread-safe.
+/// Decodes windows of images. Keeps its buffers between calls: one per thread, not thread-safe.
 class Decoder {
  public:
   explicit Decoder(DecodeOptions options = {}, DecodeLimits limits = {}, Integrity integrity = Integrity::window);

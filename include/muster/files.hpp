@@ -46,7 +46,7 @@ class ImageFolder : public Source {
   Fingerprint fingerprint() const override;
   /// True if the listing was read from ImageFolderOptions::index.
   bool from_index() const noexcept { return from_index_; }
-  /// Entries that were left out because they are links that lead out of the root, or nowhere.
+  /// Entries that were left out because they are links that lead out of the root, nowhere, or in circles.
   std::uint64_t num_links_skipped() const noexcept { return num_links_skipped_; }
 
  private:

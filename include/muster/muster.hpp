@@ -1,7 +1,8 @@
 // muster: images in, batches of one proved shape out.
 //
-// Headers from the outside in: loader, preview, batch, stats, pipeline, stage, transform, geometry, optimize, decode, ledger,
-// order, tar, files, http, source, report, trace, spec, image, tensor, random, error. Each is the manual of its part.
+// Headers from the outside in: loader, preview, batch, stats, pipeline, stage, transform, geometry, optimize, decode,
+// ledger, order, tar, files, http, source, report, trace, spec, image, tensor, random, error. Each is the manual of its
+// part.
 #pragma once
 
 #include "muster/batch.hpp"

@@ -60,7 +60,7 @@ Verdict judge(const LoaderStats& stats);
 /// One piece of work of one thread.
 struct Span {
   using Time = std::chrono::steady_clock::time_point;
-  std::string_view name;  // a step's, or "wait for batch", "consume batch": static text
+  std::string_view name;  // a step's, or "wait for batch", "consume batch": static text, without '"' and '\\'
   Time begin;
   Time end;
   std::uint64_t epoch = 0;

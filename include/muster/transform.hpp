@@ -151,7 +151,7 @@ struct RandomVerticalFlip {
 class PerChannel {
  public:
   constexpr PerChannel(double all) : values_{all}, size_(1) {}                 // NOLINT: as torchvision
-  constexpr PerChannel(std::array<double, 3> rgb) : values_(rgb), size_(3) {}  // NOLINT
+  constexpr PerChannel(std::array<double, 3> rgb) : values_(rgb), size_(3) {}  // NOLINT: as torchvision
   /// One value or three; throws ConfigError otherwise.
   PerChannel(std::initializer_list<double> values) : PerChannel(std::span(values.begin(), values.size())) {}
   explicit PerChannel(std::span<const double> values);
