@@ -16,15 +16,15 @@ namespace {
 constexpr std::int64_t max_dimension = std::numeric_limits<std::int32_t>::max();
 
 Fault fault_of(Fault::Kind kind, std::int64_t axis, std::int64_t expected, std::int64_t received) {
-  return {kind, axis, expected, received, {}};
+  return {.kind = kind, .axis = axis, .expected = expected, .received = received};
 }
 
-Fault wrong_parameters(std::string message) { return {Fault::Kind::parameters, -1, 0, 0, std::move(message)}; }
+Fault wrong_parameters(std::string message) { return {.kind = Fault::Kind::parameters, .message = std::move(message)}; }
 
-Applied one(Dims dims) { return {.out = {Value{std::move(dims), {}}}, .fault = {}}; }
-Applied unknown() { return {.out = {Value{}}, .fault = {}}; }
+Applied one(Dims dims) { return {.out = {{.dims = std::move(dims)}}}; }
+Applied unknown() { return {.out = {Value{}}}; }
 Applied failed(Fault fault, std::optional<Dims> out = {}) {
-  return {.out = {Value{std::move(out), {}}}, .fault = std::move(fault)};
+  return {.out = {{.dims = std::move(out)}}, .fault = std::move(fault)};
 }
 
 Applied wrong_rank(std::string taken, std::int64_t expected, const Dims& in, std::size_t input = 0) {
@@ -33,6 +33,8 @@ Applied wrong_rank(std::string taken, std::int64_t expected, const Dims& in, std
   fault.input = input;
   return failed(std::move(fault));
 }
+
+Applied no_image(const Dims& in) { return wrong_rank("images {n, channels, height, width}", 4, in); }
 
 Fault wrong_shape(std::string taken) { return {.kind = Fault::Kind::shape, .message = std::move(taken)}; }
 
@@ -43,15 +45,6 @@ Fault wrong_join(std::size_t input, std::size_t axis, std::size_t rank, std::int
           .received = received,
           .input = input,
           .rank = rank};
-}
-
-/// The product; nothing if it is too large to count.
-std::optional<std::int64_t> product(std::span<const std::int64_t> dims) {
-  std::int64_t result = 1;
-  for (const std::int64_t dim : dims) {
-    if (__builtin_mul_overflow(result, dim, &result)) return std::nullopt;
-  }
-  return result;
 }
 
 bool within(std::int64_t value, std::int64_t least) { return value >= least && value <= max_dimension; }
@@ -110,13 +103,13 @@ Applied slide_over(const Node& node, const Dims& in, std::int64_t channels, bool
     }
     out[place] = 1;
   }
-  return {.out = {Value{out, {}}}, .fault = fault};
+  return {.out = {{.dims = out}}, .fault = fault};
 }
 
 template <class Convolution>
 Applied convolve(const Convolution& layer, const Node& node, const Dims& in) {
   if (auto wrong = check_channels(layer.in_channels, layer.out_channels, layer.groups)) return failed(*wrong);
-  if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4) return no_image(in);
   Applied result = slide_over(node, in, layer.out_channels, false);
   if (in[1] != layer.in_channels && (!result.fault || result.fault->kind != Fault::Kind::parameters)) {
     result.fault = fault_of(Fault::Kind::channels, 1, layer.in_channels, in[1]);
@@ -133,24 +126,24 @@ Applied apply_to(const ConvTranspose2d& layer, const Node& node, const Dims& in,
 }
 
 Applied apply_to(const MaxPool2d&, const Node& node, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4) return no_image(in);
   return slide_over(node, in, in[1], true);
 }
 
 Applied apply_to(const AvgPool2d&, const Node& node, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4) return no_image(in);
   return slide_over(node, in, in[1], true);
 }
 
 Applied apply_to(const AdaptiveAvgPool2d& layer, const Node&, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4) return no_image(in);
   const Dims out = {in[0], in[1], layer.height.value_or(in[2]), layer.width.value_or(in[3])};
   if (!within(out[2], 1) || !within(out[3], 1)) return failed(wrong_parameters("output_size must be at least 1"));
   return one(out);
 }
 
 Applied apply_to(const GlobalAvgPool&, const Node&, const Dims& in, std::span<const Value>) {
-  if (in.size() < 3) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() < 3) return no_image(in);
   Dims out(in.size(), 1);
   std::copy_n(in.begin(), 2, out.begin());
   return one(out);
@@ -163,7 +156,7 @@ Applied normalise(std::int64_t num_features, const Dims& in) {
 
 Applied apply_to(const BatchNorm2d& layer, const Node& node, const Dims& in, std::span<const Value>) {
   const bool any_rank = !node.as_pytorch || layer.kind == "GroupNorm" || layer.kind == "PReLU";
-  if (in.size() != 4 && (!any_rank || in.size() < 2)) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4 && (!any_rank || in.size() < 2)) return no_image(in);
   if (layer.num_groups < 1 || layer.num_features % layer.num_groups != 0) {
     return failed(wrong_parameters(
         fmt::format("num_channels {} must be divisible by num_groups {}", layer.num_features, layer.num_groups)));
@@ -248,7 +241,7 @@ Applied apply_to(const ReshapeTo& layer, const Node&, const Dims& in, std::span<
 }
 
 Applied apply_to(const ZeroPad2d& layer, const Node&, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4) return no_image(in);
   for (const std::int64_t side : {layer.top, layer.bottom, layer.left, layer.right}) {
     if (side < -max_dimension || side > max_dimension) return failed(wrong_parameters("the padding is too large"));
   }
@@ -262,7 +255,7 @@ Applied apply_to(const ZeroPad2d& layer, const Node&, const Dims& in, std::span<
 }
 
 Applied apply_to(const Upsample& layer, const Node&, const Dims& in, std::span<const Value>) {
-  if (in.size() != 4) return wrong_rank("images {n, channels, height, width}", 4, in);
+  if (in.size() != 4) return no_image(in);
   Dims out = in;
   for (std::size_t axis = 2; axis < 4; ++axis) {
     const double side = std::floor(static_cast<double>(in[axis]) * layer.scale_factor);
@@ -276,7 +269,7 @@ Applied apply_to(const Upsample& layer, const Node&, const Dims& in, std::span<c
 }
 
 Applied apply_to(const Elementwise&, const Node&, const Dims& in, std::span<const Value> inputs) {
-  return {.out = {Value{in, inputs[0].content}}, .fault = {}};
+  return {.out = {{.dims = in, .content = inputs[0].content}}};
 }
 
 /// Arithmetic on shapes: of equally long vectors, or of one number with each of a vector.
@@ -320,7 +313,7 @@ Applied apply_to(const Broadcast& layer, const Node&, const Dims& in, std::span<
   if (layer.into_first && out != in && !fault) {
     return failed(wrong_shape(fmt::format("what {} broadcasts to", describe(*inputs[1].dims))), in);
   }
-  return {.out = {Value{out, compute(layer.kind, inputs)}}, .fault = fault};
+  return {.out = {{.dims = out, .content = compute(layer.kind, inputs)}}, .fault = fault};
 }
 
 Applied apply_to(const Concat& layer, const Node&, const Dims& in, std::span<const Value> inputs) {
@@ -383,37 +376,6 @@ Window make_window(const PerAxis& kernel, const PerAxis& stride, const PerAxis& 
 }
 
 }  // namespace
-
-WindowPadding::WindowPadding(std::string_view name) {
-  if (name != "same" && name != "valid") {
-    throw ConfigError("padding", fmt::format("expected a number, 'same' or 'valid', received '{}'", name));
-  }
-  rule = name == "same" ? Rule::same_upper : Rule::valid;
-}
-
-Slid slide(const Window& window, std::int64_t in) {
-  using Rule = WindowPadding::Rule;
-  const bool same = window.rule == Rule::same_upper || window.rule == Rule::same_lower;
-  const std::int64_t padding = window.rule == Rule::sides ? window.before + window.after : 0;
-  if (window.transposed) {
-    const std::int64_t out =
-        same ? in * window.stride
-             : (in - 1) * window.stride - padding + window.dilation * (window.kernel - 1) + window.output_padding + 1;
-    return {std::max<std::int64_t>(out, 0), 0};
-  }
-  if (same) return {(in + window.stride - 1) / window.stride, 0};
-  const std::int64_t steps = in + padding - window.extent();
-  const std::int64_t before = window.rule == Rule::sides ? window.before : 0;
-  if (window.ceil) {
-    // A window may hang over the end by less than a stride, also the first, but not start in the padding after the
-    // image.
-    if (steps + window.stride - 1 < 0) return {0, 0};
-    const std::int64_t out = (steps + window.stride - 1) / window.stride + 1;
-    return {steps % window.stride == 0 || (out - 1) * window.stride < in + before ? out : out - 1, 0};
-  }
-  if (steps < 0) return {0, 0};
-  return {steps / window.stride + 1, steps % window.stride};
-}
 
 std::optional<Window> window_of(const Node& node, int axis) {
   if (const auto* conv = std::get_if<Conv2d>(&node.op)) {

@@ -1,6 +1,7 @@
-// Network: layers as a graph of values, walked with real shapes. What lists of layers and model files become.
+// Network: layers as a graph of values. What lists of layers and model files become.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -10,16 +11,24 @@
 #include <vector>
 
 #include "muster/trace.hpp"
+#include "trace/window.hpp"
 
-namespace muster {
+// Visible, as muster::onnx is a library of its own.
+namespace [[gnu::visibility("default")]] muster {
 
 using Dims = std::vector<std::int64_t>;
+
+/// The product; nothing if it is too large to count.
+std::optional<std::int64_t> product(std::span<const std::int64_t> dims);
+
+/// {n, channels, height, width}; none of them 0, as only a model's library may make them.
+bool is_image(const std::optional<Dims>& dims);
 
 /// Something that flows between layers. Without dimensions nothing is known of it, and what depends on it goes
 /// unchecked.
 struct Value {
-  std::optional<Dims> dims;
-  std::optional<Dims> content;  // of short integer tensors: shapes, axes
+  std::optional<Dims> dims = {};
+  std::optional<Dims> content = {};  // of short integer tensors: shapes, axes
 };
 
 /// What does not fit, as the layer sees it; diagnose() says why.
@@ -51,7 +60,7 @@ struct Fault {
 
 /// Values, and what did not fit; then the values are what would have come out.
 struct Applied {
-  std::vector<Value> out;
+  std::vector<Value> out = {};
   std::optional<Fault> fault = {};
 };
 
@@ -79,14 +88,15 @@ struct Foreign {
   std::function<Applied(std::span<const Value> inputs)> apply;
 };
 
+using Operation = std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool,
+                               BatchNorm2d, BatchNorm1d, LayerNorm, Flatten, Linear, Reshape, ZeroPad2d, Upsample,
+                               Elementwise, Broadcast, Concat, Transpose, ReshapeTo, Foreign>;
+
 struct Node {
-  std::variant<Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool, BatchNorm2d,
-               BatchNorm1d, LayerNorm, Flatten, Linear, Reshape, ZeroPad2d, Upsample, Elementwise, Broadcast, Concat,
-               Transpose, ReshapeTo, Foreign>
-      op;
-  std::string label;
-  std::vector<std::size_t> inputs;  // indices of values
-  std::vector<std::size_t> outputs;
+  Operation op;
+  std::string label = {};
+  std::vector<std::size_t> inputs = {};  // indices of values
+  std::vector<std::size_t> outputs = {};
   bool assumed = false;    // a Flatten that print(model) does not show
   bool as_pytorch = true;  // PyTorch's checks of parameters hold, which other libraries do not make
   bool rows_only = false;  // a Linear that takes {n, features} alone
@@ -95,71 +105,44 @@ struct Node {
 /// Value 0 is the batch. Nodes come after what they read.
 struct Network {
   std::vector<Value> values = {Value{}};  // constants are set, all else is filled in by walk()
-  std::vector<Node> nodes;
-  std::vector<std::size_t> outputs;  // values
-  InputSpec input;                   // what the model's own input says
-  std::vector<std::string> assumed;  // as LayerList
+  std::vector<Node> nodes = {};
+  std::vector<std::size_t> outputs = {};  // values
+  InputSpec input = {};                   // what the model's own input says
+  std::vector<std::string> assumed = {};  // as LayerList
   std::string input_name = "batch";
 };
 
 /// Appends the layers, reading value `from`; the value they end in.
-std::size_t append(Network& network, const std::vector<Layer>& layers, std::size_t from);
+std::size_t append(Network& network, std::span<const Layer> layers, std::size_t from);
 Network to_network(const LayerList& layers);
 
 /// "Conv2d(3, 64, kernel_size=11, stride=4, padding=2)"
 std::string describe(const Layer::Kind& layer);
+/// "{64, 3, 224, 224}"
 std::string describe(const Dims& dims);
 
-/// The rows, columns or whatever a window comes to lie on, and what its last step leaves over.
-struct Slid {
-  std::int64_t out = 0;        // 0: the window is larger than the input
-  std::int64_t left_over = 0;  // rows at the end that no window covers
-};
-struct Window {
-  std::int64_t kernel = 1;
-  std::int64_t stride = 1;
-  std::int64_t dilation = 1;
-  std::int64_t before = 0;
-  std::int64_t after = 0;
-  WindowPadding::Rule rule = WindowPadding::Rule::sides;
-  bool ceil = false;
-  bool transposed = false;
-  std::int64_t output_padding = 0;
+/// Where a batch of images has its axes.
+struct ImageAxes {
+  std::size_t channels = 1;
+  std::size_t height = 2;
+  std::size_t width = 3;
 
-  std::int64_t extent() const { return dilation * (kernel - 1) + 1; }
+  Size size_of(const Dims& batch) const { return {batch[height], batch[width]}; }
+  Dims resized(Dims batch, Size size) const;
 };
-Slid slide(const Window& window, std::int64_t in);
+/// Of NCHW where nothing says otherwise.
+ImageAxes axes_of(std::optional<Layout> layout);
+
 /// Of a convolution or pooling along the height (0) or width (1); nothing for other nodes.
 std::optional<Window> window_of(const Node& node, int axis);
+
+/// True for what takes {n, channels, height, width} alone.
+bool takes_images(const Node& node);
 
 /// The rows that a reshaping node names as a number, whatever the batch has; nothing if it names none.
 std::optional<std::int64_t> named_rows(const Network& network, const Node& node);
 
+/// What the node makes of its inputs.
 Applied apply_node(const Node& node, std::span<const Value> inputs);
-
-/// A walk through the network. A fault does not end it: it goes on with what would have come out.
-struct Walk {
-  std::vector<Value> values;
-  struct Found {
-    std::size_t node;  // index; nodes.size() for the model's input
-    Fault fault;
-  };
-  std::vector<Found> faults;
-  std::vector<Found> warnings;  // rows that are cut up or merged, as the training program may want it
-};
-/// With `only_first` it ends at the first fault.
-Walk walk(const Network& network, const Dims& batch, bool only_first = false);
-
-/// What is known about the batch besides its shape.
-struct BatchFacts {
-  std::optional<Layout> layout = {};
-  std::int64_t full_rows = 0;  // of the batches before, if this is the partial last one; else 0
-};
-
-/// The table and, if something does not fit, why.
-Trace trace(const Network& network, const Dims& batch, const BatchFacts& facts = {});
-
-/// Throws ConfigError unless `shape` is {n, channels, height, width}, all at least 1.
-void expect_images(const Shape& shape);
 
 }  // namespace muster

@@ -409,6 +409,36 @@ TEST_CASE("onnx: nodes without inputs are walked past, also where the cause is l
   }
 }
 
+TEST_CASE("onnx: rows that are a mean over the image are no flattened image") {
+  Maker maker;
+  maker.input("x", {0, 3, 0, 0})
+      .weight("w", {16, 3, 3, 3})
+      .weight("v", {32, 10})
+      .node("Conv", {"x", "w"}, "c")
+      .node("ReduceMean", {"c"}, "m", {{"axes", {2, 3}}}, {{"keepdims", 0}})
+      .node("Gemm", {"m", "v"}, "y")
+      .output("y");
+  const Trace trace = OnnxModel(ModelFile(maker).path).trace(batch(8, 3, 32, 32));
+  REQUIRE(trace.diagnosis);
+  CHECK(trace.diagnosis->cause == ShapeCause::channels);
+  CHECK(trace.diagnosis->expected == "32");
+  CHECK(trace.diagnosis->received == "16");
+}
+
+TEST_CASE("onnx: an image without channels is told, not divided by") {
+  Maker maker;
+  maker.input("x", {0, 3, 8, 8})
+      .weight("nothing", {2, 0, 4, 4})
+      .weight("v", {32, 10})
+      .node("Relu", {"nothing"}, "r")
+      .node("Flatten", {"r"}, "f")
+      .node("Gemm", {"f", "v"}, "y")
+      .output("y");
+  const Trace trace = OnnxModel(ModelFile(maker).path).trace(batch(8, 3, 8, 8));
+  REQUIRE(trace.diagnosis);
+  CHECK(trace.diagnosis->received == "0");
+}
+
 TEST_CASE("onnx: functions that call themselves, or without end, are refused") {
   const auto with_functions = [](int count, const auto& callee, int calls) {
     Maker maker;

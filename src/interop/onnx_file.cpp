@@ -1,0 +1,233 @@
+#include "interop/onnx_file.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wall"
+#pragma GCC diagnostic ignored "-Wextra"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <onnx/checker.h>
+#pragma GCC diagnostic pop
+
+namespace muster {
+namespace {
+
+constexpr int most_nodes = 1 << 20;
+constexpr int highest_rank = 16;
+
+/// Keeps only what shapes may depend on: short integer tensors.
+void forget_weights(onnx::TensorProto& tensor) {
+  if (content_of(tensor)) return;
+  onnx::TensorProto rest;
+  rest.set_name(tensor.name());
+  rest.set_data_type(tensor.data_type());
+  *rest.mutable_dims() = tensor.dims();
+  tensor = std::move(rest);
+}
+
+/// "ai.onnx" is another name of the operators without a domain.
+void unite_domains(onnx::NodeProto& node) {
+  if (node.domain() == "ai.onnx") node.clear_domain();
+  for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+    if (attribute.has_g()) {
+      for (onnx::NodeProto& inner : *attribute.mutable_g()->mutable_node()) unite_domains(inner);
+    }
+    for (onnx::GraphProto& graph : *attribute.mutable_graphs()) {
+      for (onnx::NodeProto& inner : *graph.mutable_node()) unite_domains(inner);
+    }
+  }
+}
+
+void unite_domains(onnx::ModelProto& model) {
+  const auto unite = [](auto& opsets) {
+    for (auto& opset : opsets) {
+      if (opset.domain() == "ai.onnx") opset.clear_domain();
+    }
+  };
+  unite(*model.mutable_opset_import());
+  for (onnx::NodeProto& node : *model.mutable_graph()->mutable_node()) unite_domains(node);
+  for (onnx::FunctionProto& function : *model.mutable_functions()) {
+    unite(*function.mutable_opset_import());
+    for (onnx::NodeProto& node : *function.mutable_node()) unite_domains(node);
+  }
+}
+
+/// What the model's functions come to when each call is replaced by what it calls, as libonnx does. It would follow
+/// one that calls itself without end.
+class CallGraph {
+ public:
+  explicit CallGraph(const onnx::ModelProto& model) {
+    for (const onnx::FunctionProto& function : model.functions()) {
+      functions_.emplace(std::pair(function.domain(), function.name()), &function);
+    }
+  }
+
+  /// What is wrong; empty: nothing.
+  std::string check(const onnx::GraphProto& graph) {
+    Extent whole;
+    for (const onnx::NodeProto& node : graph.node()) add(whole, node, 0);
+    if (!circle_.empty()) return fmt::format("the function '{}' calls itself, or others too deeply", circle_);
+    return whole.nodes > most_nodes ? "its functions come to more nodes than any model has" : "";
+  }
+
+ private:
+  static constexpr int deepest = 50;
+
+  struct Extent {
+    std::int64_t nodes = 0;
+    int depth = 0;  // of calls
+  };
+
+  void add(Extent& sum, const onnx::NodeProto& node, int depth) {
+    sum.nodes = std::min<std::int64_t>(sum.nodes + 1, most_nodes + 1);
+    for (const onnx::AttributeProto& attribute : node.attribute()) {
+      for (const onnx::NodeProto& inner : attribute.g().node()) add(sum, inner, depth);
+      for (const onnx::GraphProto& graph : attribute.graphs()) {
+        for (const onnx::NodeProto& inner : graph.node()) add(sum, inner, depth);
+      }
+    }
+    const auto found = functions_.find({node.domain(), node.op_type()});
+    if (found == functions_.end() || !circle_.empty()) return;
+    const Extent called = extent_of(*found->second, depth + 1);
+    sum.nodes = std::min<std::int64_t>(sum.nodes + called.nodes, most_nodes + 1);
+    sum.depth = std::max(sum.depth, called.depth + 1);
+    if (depth + sum.depth > deepest) circle_ = printable(node.op_type());
+  }
+
+  Extent extent_of(const onnx::FunctionProto& function, int depth) {
+    if (const auto known = extents_.find(&function); known != extents_.end()) return known->second;
+    Extent extent;
+    if (depth > deepest) {
+      circle_ = printable(function.name());
+      return extent;
+    }
+    for (const onnx::NodeProto& inner : function.node()) add(extent, inner, depth);
+    return extents_.emplace(&function, extent).first->second;
+  }
+
+  std::map<std::pair<std::string, std::string>, const onnx::FunctionProto*> functions_;
+  std::map<const onnx::FunctionProto*, Extent> extents_;
+  std::string circle_;
+};
+
+/// True if this libonnx has such an operator, with these inputs and attributes.
+bool is_known(const onnx::NodeProto& node, int opset) {
+  const onnx::OpSchema* schema = onnx::OpSchemaRegistry::Schema(node.op_type(), opset, node.domain());
+  if (schema == nullptr) return false;
+  try {
+    schema->Verify(node);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+/// Gives operators that came after this libonnx a domain of their own, where they are none of its business.
+void set_apart_newer(onnx::GraphProto& graph, int opset, const std::string& domain) {
+  for (onnx::NodeProto& node : *graph.mutable_node()) {
+    if (node.domain().empty() && !is_known(node, opset)) node.set_domain(domain);
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) set_apart_newer(*attribute.mutable_g(), opset, domain);
+      for (onnx::GraphProto& inner : *attribute.mutable_graphs()) set_apart_newer(inner, opset, domain);
+    }
+  }
+}
+
+/// A model of a newer ONNX than this libonnx becomes one that it takes: what it does not know gives unknown shapes.
+void accept_newer(onnx::ModelProto& model) {
+  model.set_ir_version(std::min<std::int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
+  const int newest = onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
+  const auto is_newer = [&](const auto& opset) { return opset.domain().empty() && opset.version() > newest; };
+  if (std::ranges::none_of(model.opset_import(), is_newer)) return;
+  const std::string domain = "newer";
+  set_apart_newer(*model.mutable_graph(), newest, domain);
+  onnx::OperatorSetIdProto& opset = *model.add_opset_import();
+  opset.set_domain(domain);
+  opset.set_version(1);
+}
+
+/// What the checker sees: weights are inputs, so that their data need not be there.
+onnx::ModelProto without_weights(onnx::ModelProto model, const OnnxFile& file) {
+  onnx::GraphProto& graph = *model.mutable_graph();
+  std::set<std::string> inputs;
+  for (const onnx::ValueInfoProto& input : graph.input()) inputs.insert(input.name());
+  google::protobuf::RepeatedPtrField<onnx::TensorProto> kept;
+  for (const onnx::TensorProto& tensor : graph.initializer()) {
+    if (tensor.dims_size() > highest_rank) {
+      file.fail(fmt::format("the initialiser {} has {} dimensions", printable(tensor.name()), tensor.dims_size()));
+    }
+    if (content_of(tensor)) {
+      *kept.Add() = tensor;
+      continue;
+    }
+    if (!inputs.insert(tensor.name()).second) continue;
+    set_dims(add_input(graph, tensor.name(), tensor.data_type()), Dims(tensor.dims().begin(), tensor.dims().end()));
+  }
+  graph.mutable_initializer()->Swap(&kept);
+  // What the file says of shapes further on does not matter: they follow from the batch.
+  graph.clear_value_info();
+  graph.clear_output();
+  for (onnx::ValueInfoProto& input : *graph.mutable_input()) {
+    if (input.type().has_tensor_type()) input.mutable_type()->mutable_tensor_type()->mutable_shape();
+  }
+  return model;
+}
+
+}  // namespace
+
+void OnnxFile::fail(const std::string& message) const {
+  throw ConfigError("onnx", fmt::format("{}: {}", path_.string(), message));
+}
+
+onnx::ModelProto OnnxFile::read() const {
+  std::error_code error;
+  if (!std::filesystem::exists(path_, error)) fail("there is no such file");
+  if (!std::filesystem::is_regular_file(path_, error)) fail("expected a file, received something else");
+  const std::uintmax_t size = std::filesystem::file_size(path_, error);
+  if (error) fail(error.message());
+  if (size > std::numeric_limits<std::int32_t>::max()) {
+    fail(
+        "the file is larger than 2 GB, which is more than an ONNX model can have: keep the weights in a file beside "
+        "it (save_as_external_data)");
+  }
+  std::ifstream stream(path_, std::ios::binary);
+  if (!stream) fail("the file cannot be opened");
+  const Quiet quiet;
+  onnx::ModelProto model;
+  google::protobuf::io::IstreamInputStream input(&stream);
+  google::protobuf::io::CodedInputStream coded(&input);
+  if (!model.ParseFromCodedStream(&coded) || !coded.ConsumedEntireMessage()) {
+    fail("expected an ONNX model, received something else, or a file that was cut short");
+  }
+  if (!model.has_graph() || model.graph().node_size() == 0) fail("the model has no nodes: is it an ONNX model?");
+  if (model.graph().node_size() > most_nodes) fail("the model has more nodes than any model");
+  for (onnx::TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) forget_weights(tensor);
+  unite_domains(model);
+  if (const std::string wrong = CallGraph(model).check(model.graph()); !wrong.empty()) fail(wrong);
+  accept_newer(model);
+  return model;
+}
+
+void OnnxFile::check(const onnx::ModelProto& model) const {
+  const onnx::ModelProto checked = without_weights(model, *this);
+  try {
+    const Quiet quiet;
+    onnx::checker::check_model(checked);
+  } catch (const std::exception& error) {
+    fail(fmt::format("the model is not valid: {}", one_line(error.what())));
+  }
+}
+
+}  // namespace muster

@@ -1,0 +1,147 @@
+#include "interop/onnx_foreign.hpp"
+
+#include <algorithm>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wall"
+#pragma GCC diagnostic ignored "-Wextra"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <onnx/shape_inference/implementation.h>
+#pragma GCC diagnostic pop
+
+namespace muster {
+namespace {
+
+using Contents = std::unordered_map<std::string, onnx::TensorShapeProto>;
+
+bool has_graph(const onnx::NodeProto& node) {
+  return std::ranges::any_of(node.attribute(), [](const auto& attribute) { return attribute.has_g(); });
+}
+
+void declare(onnx::GraphProto& graph, const std::string& name, int type, const Value& value) {
+  onnx::TypeProto_Tensor& input = add_input(graph, name, type);
+  if (!value.dims) return;
+  set_dims(input, *value.dims);
+  if (!value.content) return;
+  onnx::TensorProto& data = *graph.add_initializer();
+  data.set_name(name);
+  for (const std::int64_t dim : *value.dims) data.add_dims(dim);
+  const bool narrow = type == onnx::TensorProto::INT32;
+  data.set_data_type(narrow ? onnx::TensorProto::INT32 : onnx::TensorProto::INT64);
+  for (const std::int64_t number : *value.content) {
+    if (narrow) {
+      data.add_int32_data(static_cast<std::int32_t>(number));
+    } else {
+      data.add_int64_data(number);
+    }
+  }
+}
+
+/// What was inferred of a value.
+Value find(const onnx::GraphProto& graph, const std::string& name, const Contents& contents) {
+  Value value;
+  for (const onnx::ValueInfoProto& info : graph.value_info()) {
+    if (info.name() == name) value.dims = known_dims(info.type());
+  }
+  const auto content = contents.find(name);
+  if (content == contents.end() || static_cast<std::size_t>(content->second.dim_size()) > longest_content) return value;
+  Dims numbers;
+  for (const auto& dim : content->second.dim()) {
+    if (!dim.has_dim_value()) return value;
+    numbers.push_back(dim.dim_value());
+  }
+  if (!value.dims) value.dims = Dims{static_cast<std::int64_t>(numbers.size())};
+  value.content = std::move(numbers);
+  return value;
+}
+
+struct ForeignNode {
+  onnx::NodeProto node;
+  std::vector<int> types;  // of the inputs' elements
+  std::shared_ptr<const onnx::ModelProto> frame;
+
+  Applied apply(std::span<const Value> inputs) const {
+    onnx::ModelProto model = *frame;
+    onnx::GraphProto& graph = *model.mutable_graph();
+    *graph.add_node() = node;
+    bool all_known = true;
+    std::set<std::string> declared;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const std::string& name = node.input(static_cast<int>(i));
+      if (name.empty() || !declared.insert(name).second) continue;
+      all_known = all_known && inputs[i].dims.has_value();
+      declare(graph, name, types[i], inputs[i]);
+    }
+    Applied result;
+    result.out.resize(static_cast<std::size_t>(node.output_size()));
+    Contents contents;
+    try {
+      const Quiet quiet;
+      onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(),
+                                         onnx::ShapeInferenceOptions(false, 1, true), &contents);
+    } catch (const std::exception& error) {
+      if (all_known && !has_graph(node)) {
+        result.fault = Fault{.kind = Fault::Kind::foreign, .message = "libonnx: " + one_line(error.what())};
+      }
+      return result;
+    }
+    for (int i = 0; i < node.output_size(); ++i) {
+      result.out[static_cast<std::size_t>(i)] = find(graph, node.output(i), contents);
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+/// The types of elements follow from the operators, whatever the shapes.
+ForeignNodes::ForeignNodes(const onnx::ModelProto& model) {
+  onnx::ModelProto frame;
+  frame.set_ir_version(model.ir_version());
+  *frame.mutable_opset_import() = model.opset_import();
+  *frame.mutable_functions() = model.functions();
+  frame.mutable_graph()->set_name("nodes");
+  frame_ = std::make_shared<const onnx::ModelProto>(frame);
+
+  onnx::GraphProto& graph = *frame.mutable_graph();
+  *graph.mutable_node() = model.graph().node();
+  for (const onnx::ValueInfoProto& input : model.graph().input()) {
+    const int type = input.type().has_tensor_type() ? input.type().tensor_type().elem_type() : onnx::TensorProto::FLOAT;
+    types_[input.name()] = type;
+    add_input(graph, input.name(), type);
+  }
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
+    const bool is_new = types_.insert_or_assign(tensor.name(), tensor.data_type()).second;
+    if (is_new) add_input(graph, tensor.name(), tensor.data_type());
+  }
+  try {
+    const Quiet quiet;
+    onnx::shape_inference::InferShapes(frame);
+  } catch (const std::exception&) {
+    return;  // then they are taken for float32
+  }
+  for (const onnx::ValueInfoProto& info : graph.value_info()) {
+    if (info.type().has_tensor_type()) types_[info.name()] = info.type().tensor_type().elem_type();
+  }
+}
+
+Foreign ForeignNodes::make(const onnx::NodeProto& node) const {
+  std::vector<int> types;
+  for (const std::string& input : node.input()) {
+    const auto found = types_.find(input);
+    types.push_back(found == types_.end() ? static_cast<int>(onnx::TensorProto::FLOAT) : found->second);
+  }
+  // Shared, as networks are copied and changed in the search for what would fit.
+  return {[foreign = std::make_shared<const ForeignNode>(ForeignNode{node, std::move(types), frame_})](
+              std::span<const Value> inputs) { return foreign->apply(inputs); }};
+}
+
+}  // namespace muster

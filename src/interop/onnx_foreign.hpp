@@ -1,0 +1,26 @@
+// Nodes whose shapes only libonnx knows.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "interop/onnx_proto.hpp"
+#include "trace/network.hpp"
+
+namespace muster {
+
+/// Of one model. What it makes does not refer to the model.
+class ForeignNodes {
+ public:
+  explicit ForeignNodes(const onnx::ModelProto& model);
+
+  /// The node, asked of libonnx with the dimensions that really reach it.
+  Foreign make(const onnx::NodeProto& node) const;
+
+ private:
+  std::shared_ptr<const onnx::ModelProto> frame_;  // the model's operators and functions, without its nodes
+  std::map<std::string, int> types_;               // of the elements of each value
+};
+
+}  // namespace muster
