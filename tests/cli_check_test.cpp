@@ -21,8 +21,6 @@ using nlohmann::json;
 using namespace muster;
 using namespace muster::test;
 
-bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
 constexpr const char* lenet = "Conv2d(3, 6, 5) MaxPool2d(2) Conv2d(6, 16, 5) MaxPool2d(2) Flatten() Linear(400, 10)";
 
 /// Ten images in two classes, and a pipeline that ends in 32 x 32.
@@ -33,19 +31,26 @@ struct Data {
 
   Data() {
     for (std::uint32_t i = 0; i < 10; ++i) {
-      const fs::path path = fs::path(images) / (i % 2 == 0 ? "a" : "b") / fmt::format("{}.png", i);
-      fs::create_directories(path.parent_path());
-      write_png(path, noise_image({40, 40}, 3, i).view());
+      write_noise(fs::path(images) / (i % 2 == 0 ? "a" : "b") / fmt::format("{}.png", i), {40, 40}, i);
     }
     write_file(pipeline, std::string(R"({"stages":[{"CenterCrop":{"size":[32,32]}},{"ToFloat":{}}]})"));
   }
 
-  Result check(std::vector<std::string> more) const {
-    std::vector<std::string> words = {"check", images, "--pipeline", pipeline, "--batch-size", "4"};
+  Result check(const Words& more) const {
+    Words words = {"check", images, "--pipeline", pipeline, "--batch-size", "4"};
     words.insert(words.end(), more.begin(), more.end());
     return run(words);
   }
 };
+
+/// Without images.
+Result check_shape(const std::string& shape, const std::string& layers) {
+  return run({"check", "--shape", shape, "--layers", layers});
+}
+
+json summary_of(const std::string& shape, const std::string& layers) {
+  return json::parse(run({"check", "--shape", shape, "--layers", layers, "--json"}).out);
+}
 
 }  // namespace
 
@@ -62,12 +67,12 @@ TEST_CASE("cli check: batches that fit end with 0 and show every shape") {
 }
 
 TEST_CASE("cli check: a layer that does not fit ends with 1 and says what would fit") {
-  const Result result = run({"check", "--shape", "64,3,28,28", "--layers", lenet});
+  const Result result = check_shape("64,3,28,28", lenet);
   CHECK(result.status == 1);
   CHECK(result.err == "muster: the model does not fit these batches\n");
   CHECK(says(result.out, "in_features: expected 400 = 16 x 5 x 5, received 256 = 16 x 4 x 4"));
   CHECK(says(result.out, "images of 32x32"));
-  const json summary = json::parse(run({"check", "--shape", "64,3,28,28", "--layers", lenet, "--json"}).out);
+  const json summary = summary_of("64,3,28,28", lenet);
   CHECK(summary["fits"] == false);
   const json& batch = summary["batches"][0];
   CHECK(batch["shape"] == json({64, 3, 28, 28}));
@@ -77,7 +82,7 @@ TEST_CASE("cli check: a layer that does not fit ends with 1 and says what would 
 }
 
 TEST_CASE("cli check: whether every shape is known is in the JSON, too") {
-  const json summary = json::parse(run({"check", "--shape", "4,3,32,32", "--layers", lenet, "--json"}).out);
+  const json summary = summary_of("4,3,32,32", lenet);
   CHECK(summary["all_shapes_known"] == true);
   CHECK(summary["batches"][0]["first_unknown"].is_null());
 }
@@ -110,23 +115,22 @@ TEST_CASE("cli check: layers come from a file or standard input") {
 }
 
 TEST_CASE(
-    "cli check: a print that alone cannot decide ends with 1 and says so, one that fits says what that rests on") {
+    "cli check: a print that alone cannot decide ends with 3 and says so, one that fits says what that rests on") {
   const char* net =
       "Net((conv1): Conv2d(3, 6, 5) (pool): MaxPool2d(2) (conv2): Conv2d(6, 16, 5) (fc1): Linear(400, 10))";
-  const Result open = run({"check", "--shape", "4,3,32,32", "--layers", net});
-  CHECK(open.status == 1);
+  const Result open = check_shape("4,3,32,32", net);
+  CHECK(open.status == 3);
   CHECK(open.err == "muster: the print of the model alone cannot decide whether it fits these batches\n");
   CHECK(says(open.out, "the model fits if forward() calls MaxPool2d(kernel_size=2) once more"));
   CHECK(says(open.out, "undecided"));
-  const json summary = json::parse(run({"check", "--shape", "4,3,32,32", "--layers", net, "--json"}).out);
+  const json summary = summary_of("4,3,32,32", net);
   CHECK(summary["fits"] == false);
   CHECK(summary["undecided"] == true);
-  CHECK(says(summary["batches"][0]["diagnosis"]["fits_if"], "once more"));
-  const Result fits = run({"check", "--shape", "4,3,22,22", "--layers", net});
+  CHECK(says(summary["batches"][0]["diagnosis"]["fits_if"].get<std::string>(), "once more"));
+  const Result fits = check_shape("4,3,22,22", net);
   CHECK(fits.status == 0);
   CHECK(says(fits.out, "note: the print of Net does not show its forward()"));
-  const Result wrong = run({"check", "--shape", "4,3,28,28", "--layers", lenet, "--json"});
-  CHECK(json::parse(wrong.out)["undecided"] == false);
+  CHECK(summary_of("4,3,28,28", lenet)["undecided"] == false);
 }
 
 TEST_CASE("cli check: a wrong call ends with 2 and says why") {

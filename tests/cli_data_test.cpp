@@ -1,7 +1,6 @@
 // Failures, archives, indexes and verification, as the program shows them.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <set>
@@ -24,15 +23,12 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
 /// Twelve images in two classes; numbers 3 and 8 of the listing are damaged if wanted.
 fs::path made_data(const fs::path& root, bool damaged = false) {
   const fs::path data = root / "data";
   for (std::uint32_t i = 0; i < 12; ++i) {
     const fs::path path = data / (i < 6 ? "cat" : "dog") / fmt::format("{:02}.png", i);
-    fs::create_directories(path.parent_path());
-    write_png(path, noise_image({20 + i, 30 - i}, 3, i + 1).view());
+    write_noise(path, {20 + i, 30 - i}, i + 1);
     if (damaged && (i == 3 || i == 8)) write_file(path, "no image");
   }
   return data;
@@ -316,7 +312,7 @@ TEST_CASE("cli: --index keeps a folder's listing, and notices a new file") {
   CHECK(images() == 12);
   CHECK(fs::exists(index));
   CHECK(images() == 12);
-  write_png(data / "dog" / "new.png", noise_image({9, 9}, 3, 77).view());
+  write_noise(data / "dog" / "new.png", {9, 9}, 77);
   CHECK(images() == 13);
   CHECK(run({"inspect", root.path() / "none.tar", "--index", index}).status == 2);
   CHECK(run({"inspect", data, "--keep-index"}).status == 2);

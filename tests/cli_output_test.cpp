@@ -1,11 +1,11 @@
 // Files that the program writes: whole or not at all, each its own, and never a full disk without a word.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,9 +19,6 @@ namespace muster::test {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
-
-bool says(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 struct Given {
   explicit Given(const fs::path& root) : folder(root / "data"), pipeline(root / "pipeline.json"), out(root / "out") {

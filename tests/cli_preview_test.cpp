@@ -20,28 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using namespace muster;
-using muster::test::check_self_contained;
-using muster::test::count_of;
-using muster::test::noise_image;
-using muster::test::read_bytes;
-using muster::test::Result;
-using muster::test::run;
-using muster::test::TempDir;
-using muster::test::text_of;
-using muster::test::variants_of;
-using muster::test::write_file;
-
-void write_noise(const fs::path& path, Size size, std::uint32_t seed) {
-  fs::create_directories(path.parent_path());
-  write_png(path, noise_image(size, 3, seed).view());
-}
-
-void fill(const fs::path& root) {
-  for (int i = 0; i < 10; ++i) {
-    write_noise(root / (i < 6 ? "cat" : "dog") / fmt::format("{:02}.png", i), {40 + i, 70 - 2 * i},
-                static_cast<std::uint32_t>(i + 1));
-  }
-}
+using namespace muster::test;
 
 std::string pipeline_file(const fs::path& folder, const std::string& stages) {
   const fs::path path = folder / "pipeline.json";
@@ -58,7 +37,7 @@ bool is_png(const fs::path& path) { return probe(read_bytes(path)).format == For
 TEST_CASE("preview: --ids shows the bytes that export wrote for these ids") {
   const TempDir dir;
   const fs::path data = dir.path() / "data";
-  fill(data);
+  write_ten_images(data);
   const std::string pipeline = pipeline_file(dir.path(), random_crop);
   const std::string npy = dir.path() / "b.npy", records = dir.path() / "r.jsonl", html = dir.path() / "p.html";
   const std::vector<std::string> common = {data, "--pipeline", pipeline, "--shuffle", "--seed", "4", "--epoch", "3"};
@@ -91,7 +70,7 @@ TEST_CASE("preview: --ids shows the bytes that export wrote for these ids") {
 TEST_CASE("preview: a page, a sheet, or both; and the sheet of one batch") {
   const TempDir dir;
   const fs::path data = dir.path() / "data";
-  fill(data);
+  write_ten_images(data);
   const std::string pipeline = pipeline_file(dir.path(), random_crop);
   const std::string png = dir.path() / "s.png", html = dir.path() / "p.html";
   const auto preview = [&](std::vector<std::string> words) {
@@ -110,7 +89,7 @@ TEST_CASE("preview: a page, a sheet, or both; and the sheet of one batch") {
 
 TEST_CASE("preview: options that ask for what is not there end with 2") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const std::string root = dir.path().string(), png = dir.path() / "never.png";
   const std::vector<std::vector<std::string>> calls = {{"--ids", "10"},
                                                        {"--rows", "10"},
@@ -119,6 +98,9 @@ TEST_CASE("preview: options that ask for what is not there end with 2") {
                                                        {"--ids", "1", "--rows", "1"},
                                                        {"--batch", "1"},
                                                        {"--batch", "0", "--ids", "1"},
+                                                       {"--batch", "0", "--samples", "1"},
+                                                       {"--batch", "0", "--variants", "1"},
+                                                       {"--batch", "0", "--columns", "1"},
                                                        {"--columns", "0"},
                                                        {"--variants", "0"},
                                                        {"--variants", "1001"}};
@@ -160,13 +142,13 @@ TEST_CASE("inspect: counts what the pipeline will enlarge") {
   CHECK(in_bins == 12);
   CHECK(enlarged_by_side == 6);
   CHECK(by_aspect == 4);
-  CHECK(test::count_of(run({"inspect", data, "--pipeline", pipeline}).out, "50.0 % of the samples of 10 epochs") == 1);
+  CHECK(count_of(run({"inspect", data, "--pipeline", pipeline}).out, "50.0 % of the samples of 10 epochs") == 1);
 }
 
 TEST_CASE("inspect: random draws are counted as the plans of these epochs have them") {
   const TempDir dir;
   const fs::path data = dir.path() / "data";
-  fill(data);
+  write_ten_images(data);
   const std::string pipeline = pipeline_file(dir.path(), R"({"RandomResizedCrop":{"size":[24,24]}})");
   const Result result =
       run({"inspect", data, "--pipeline", pipeline, "--json", "--draws", "20", "--epoch", "5", "--seed", "8"});
@@ -187,14 +169,14 @@ TEST_CASE("inspect: random draws are counted as the plans of these epochs have t
 TEST_CASE("inspect: charts and a page are written, and hostile names stay text") {
   const TempDir dir;
   const fs::path data = dir.path() / "data";
-  fill(data);
+  write_ten_images(data);
   const std::string hostile = "<script>alert(1)<", broken = "\"><img src=x onerror=alert(1)>.png";
   write_noise(data / hostile / "a.png", {20, 400}, 5);
   write_file(data / hostile / broken, std::string("no image"));
   const std::string png = dir.path() / "i.png", html = dir.path() / "i.html";
   const Result result = run({"inspect", data, "--png", png, "--html", html});
   REQUIRE(result.status == 0);
-  CHECK(test::count_of(result.out, "shorter side") == 1);
+  CHECK(count_of(result.out, "shorter side") == 1);
   CHECK(is_png(png));
   const std::string page = text_of(html);
   check_self_contained(page);

@@ -31,16 +31,15 @@ namespace fs = std::filesystem;
 /// 41 images of which one is damaged, and a quick pipeline.
 void fill(const fs::path& root) {
   for (std::uint32_t i = 0; i < 41; ++i) {
-    const fs::path path = root / "data" / (i % 3 == 0 ? "a" : "b") / fmt::format("{:02}.png", i);
-    fs::create_directories(path.parent_path());
-    write_png(path, noise_image({20 + i % 5, 24 - i % 7}, 3, i + 1).view());
+    write_noise(root / "data" / (i % 3 == 0 ? "a" : "b") / fmt::format("{:02}.png", i), {20 + i % 5, 24 - i % 7},
+                i + 1);
   }
   write_file(root / "data" / "b" / "10.png", "no image");
   write_file(root / "pipeline.json",
              R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}},{"RandomHorizontalFlip":{}}]})");
 }
 
-std::vector<std::string> export_words(const fs::path& root, const fs::path& out) {
+Words export_words(const fs::path& root, const fs::path& out) {
   return {"export",
           root / "data",
           "--pipeline",
@@ -66,7 +65,7 @@ std::vector<std::string> export_words(const fs::path& root, const fs::path& out)
           out / "ledger.json"};
 }
 
-std::vector<std::string> with_state(std::vector<std::string> words, const fs::path& out) {
+Words with_state(Words words, const fs::path& out) {
   words.insert(words.end(), {"--state", out / "state.json"});
   return words;
 }
@@ -84,7 +83,7 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
 /// A program that runs, and a folder whose new files are counted.
 class Watched {
  public:
-  Watched(const fs::path& folder, const std::vector<std::string>& words) {
+  Watched(const fs::path& folder, const Words& words) {
     events_ = inotify_init1(IN_CLOEXEC);
     REQUIRE(events_ >= 0);
     REQUIRE(inotify_add_watch(events_, folder.c_str(), IN_MOVED_TO) >= 0);
@@ -94,7 +93,7 @@ class Watched {
     std::vector<char*> arguments;
     std::string program = MUSTER_PROGRAM;
     arguments.push_back(program.data());
-    std::vector<std::string> copies = words;
+    Words copies = words;
     for (std::string& word : copies) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     child_ = fork();
@@ -198,7 +197,7 @@ TEST_CASE("state: each call goes on where the last one stopped, up to the batch 
   const auto before = contents(out);
   const Result done = call("3");
   CHECK(done.status == 0);
-  CHECK(done.err.find("first 8 batches of epoch 0") != std::string::npos);
+  CHECK(says(done.err, "first 8 batches of epoch 0"));
   CHECK(contents(out) == before);
   REQUIRE(call("all").status == 0);
   CHECK(fs::exists(out / "images-0-20.npy"));
@@ -212,7 +211,7 @@ TEST_CASE("state: each call goes on where the last one stopped, up to the batch 
   CHECK(fs::exists(out / "images-1-1.npy"));
   const Result ahead = call("2", "2");
   CHECK(ahead.status == 2);
-  CHECK(ahead.err.find("epoch 1") != std::string::npos);
+  CHECK(says(ahead.err, "epoch 1"));
   CHECK(Ledger::from_json(text_of(out / "ledger.json")).epoch == 1);
 }
 
@@ -234,19 +233,19 @@ TEST_CASE("state: another data set, pipeline or seed is refused, and so is a fil
   }
   Result refused = run(other_seed);
   CHECK(refused.status == 2);
-  CHECK(refused.err.find("seed") != std::string::npos);
+  CHECK(says(refused.err, "seed"));
 
   fs::rename(root.path() / "data" / "a" / "00.png", root.path() / "data" / "a" / "zz.png");
   refused = run(words);
   CHECK(refused.status == 2);
-  CHECK(refused.err.find("names") != std::string::npos);
+  CHECK(says(refused.err, "names"));
   fs::rename(root.path() / "data" / "a" / "zz.png", root.path() / "data" / "a" / "00.png");
   CHECK(run(words).status == 0);
 
   write_file(out / "state.json", "{\"loader\":3}");
   refused = run(words);
   CHECK(refused.status == 2);
-  CHECK(refused.err.find("--state") != std::string::npos);
+  CHECK(says(refused.err, "--state"));
 }
 
 namespace {
@@ -274,9 +273,22 @@ struct Begun {
     return found;
   }
 
+  /// The call is, says why, and leaves every file as it was.
+  void expect_refused(const Words& reasons) const {
+    const auto before = all();
+    const Result refused = run(words);
+    CAPTURE(refused.err);
+    CHECK(refused.status == 2);
+    for (const std::string& reason : reasons) {
+      CAPTURE(reason);
+      CHECK(says(refused.err, reason));
+    }
+    CHECK(all() == before);
+  }
+
   TempDir root;
   fs::path out;
-  std::vector<std::string> words;
+  Words words;
 };
 
 }  // namespace
@@ -287,20 +299,11 @@ TEST_CASE("state: one that is refused leaves every file as it was") {
   begun.words.insert(begun.words.end(), {"--trace", begun.out / "trace.json"});
   std::ofstream(begun.out / "records.jsonl", std::ios::app) << "of a batch that was never completed";
   std::ofstream(begun.out / "report.jsonl", std::ios::app) << "so, too";
-  const auto before = begun.all();
-  const auto expect_refused = [&](const char* reason) {
-    CAPTURE(reason);
-    const Result refused = run(begun.words);
-    CAPTURE(refused.err);
-    CHECK(refused.status == 2);
-    CHECK(refused.err.find(reason) != std::string::npos);
-    CHECK(begun.all() == before);
-  };
   begun.set("--seed", "6");
-  expect_refused("seed");
+  begun.expect_refused({"seed"});
   begun.set("--seed", "5");
   begun.words.insert(begun.words.end(), {"--epoch", "1"});
-  expect_refused("epoch 0, which is not finished");
+  begun.expect_refused({"epoch 0, which is not finished"});
   begun.words.resize(begun.words.size() - 2);
   REQUIRE(run(begun.words).status == 0);
   CHECK(text_of(begun.out / "records.jsonl").find("never") == std::string::npos);
@@ -320,20 +323,10 @@ TEST_CASE("state: a file that is shorter than the state says is refused, not fil
       text = "9 bytes..";
     }
     write_file(begun.out / name, text.substr(0, text.size() - 1));
-    const auto before = begun.all();
-    Result refused = run(begun.words);
-    CHECK(refused.status == 2);
-    for (const std::string& part : {std::string(name), fmt::format("{} bytes", text.size()),
-                                    fmt::format("received {}", text.size() - 1), std::string("remove the state")}) {
-      CAPTURE(part);
-      CHECK(refused.err.find(part) != std::string::npos);
-    }
-    CHECK(begun.all() == before);
-
+    begun.expect_refused(
+        {name, fmt::format("{} bytes", text.size()), fmt::format("received {}", text.size() - 1), "remove the state"});
     fs::remove(begun.out / name);
-    refused = run(begun.words);
-    CHECK(refused.status == 2);
-    CHECK(refused.err.find("no such file") != std::string::npos);
+    begun.expect_refused({"no such file"});
     CHECK_FALSE(fs::exists(begun.out / name));
 
     write_file(begun.out / name, text);
@@ -345,11 +338,7 @@ TEST_CASE("state: a call without the --records that it was written with is refus
   Begun begun;
   const auto records = std::ranges::find(begun.words, "--records");
   begun.words.erase(records, records + 2);
-  const auto before = begun.all();
-  const Result refused = run(begun.words);
-  CHECK(refused.status == 2);
-  CHECK(refused.err.find("--records") != std::string::npos);
-  CHECK(begun.all() == before);
+  begun.expect_refused({"--records"});
 }
 
 TEST_CASE("state: other outputs than it was written with are refused, also those that would begin late") {
@@ -359,16 +348,12 @@ TEST_CASE("state: other outputs than it was written with are refused, also those
     fs::remove(begun.out / "state.json");
     begun.set("--batches", "3");
     const auto given = std::ranges::find(begun.words, late);
-    const std::vector<std::string> added(given, given + 2);
+    const Words added(given, given + 2);
     begun.words.erase(given, given + 2);
     REQUIRE(run(begun.words).status == 0);
     begun.set("--batches", "all");
-    const auto before = begun.all();
     begun.words.insert(begun.words.end(), added.begin(), added.end());
-    const Result refused = run(begun.words);
-    CHECK(refused.status == 2);
-    CHECK(refused.err.find("remove the state to begin") != std::string::npos);
-    CHECK(begun.all() == before);
+    begun.expect_refused({"remove the state to begin"});
     begun.words.resize(begun.words.size() - 2);
     CHECK(run(begun.words).status == 0);
   }
@@ -396,7 +381,7 @@ TEST_CASE("state: an epoch that lies behind it is told, and nothing is written f
   const auto before = begun.all();
   const Result behind = run(begun.words);
   CHECK(behind.status == 0);
-  CHECK(behind.err.find("says that epoch 0 was exported") != std::string::npos);
+  CHECK(says(behind.err, "says that epoch 0 was exported"));
   CHECK(begun.all() == before);
 }
 
@@ -408,7 +393,7 @@ TEST_CASE("state: text nested a million deep is refused, wherever it stands") {
     write_file(begun.out / "state.json", state);
     const Result refused = run(begun.words);
     CHECK(refused.status == 2);
-    CHECK(refused.err.find("remove the file to begin anew") != std::string::npos);
+    CHECK(says(refused.err, "remove the file to begin anew"));
     CHECK(refused.err.size() < 1000);
   }
 }

@@ -26,9 +26,6 @@ namespace muster::test {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
-
-bool says(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 /// A list of `num_rows` rows that all show the same small image, a folder of `num_files` larger JPEGs, and a pipeline.
 struct Given {
@@ -37,7 +34,7 @@ struct Given {
     std::string rows = "path,label\n";
     for (int i = 0; i < num_rows; ++i) rows += "a.png,1\n";
     write_file(list, rows);
-    write_png(root / "data" / "a.png", noise_image({20, 24}, 3, 1).view());
+    write_noise(root / "data" / "a.png", {20, 24}, 1);
     fs::create_directories(folder / "a");
     write_file(folder / "a" / "0.jpg", write_jpeg(noise_image({600, 600}, 3, 2), {}));
     for (int i = 1; i < num_files; ++i) {

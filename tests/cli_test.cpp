@@ -2,16 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
-#include <span>
 #include <sstream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <sys/stat.h>
@@ -37,24 +33,12 @@ using muster::test::read_bytes;
 using muster::test::Result;
 using muster::test::run;
 using muster::test::run_shell;
+using muster::test::says;
 using muster::test::TempDir;
 using muster::test::text_of;
 using muster::test::write_file;
-
-bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
-void write_noise(const fs::path& path, Size size, std::uint32_t seed) {
-  fs::create_directories(path.parent_path());
-  write_png(path, noise_image(size, 3, seed).view());
-}
-
-/// Ten images in two classes.
-void fill(const fs::path& root) {
-  for (int i = 0; i < 10; ++i) {
-    write_noise(root / (i < 6 ? "cat" : "dog") / fmt::format("{:02}.png", i), {40 + i, 70 - 2 * i},
-                static_cast<std::uint32_t>(i + 1));
-  }
-}
+using muster::test::write_noise;
+using muster::test::write_ten_images;
 
 /// A pipeline that is quick on small images, written as a file.
 std::string small_pipeline(const fs::path& folder) {
@@ -122,7 +106,7 @@ TEST_CASE("cli: help and version end with 0, for every subcommand") {
 
 TEST_CASE("cli: a wrong call ends with 2 and says why on standard error alone") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const std::string root = dir.path().string();
   const std::vector<std::vector<std::string>> calls = {
       {},
@@ -132,6 +116,7 @@ TEST_CASE("cli: a wrong call ends with 2 and says why on standard error alone") 
       {"bench", root, "--preset", "imagenet"},
       {"bench", root, "--preset", "imagenet-eval", "--pipeline", small_pipeline(dir.path())},
       {"bench", root, "--pipeline", root + "/absent.json"},
+      {"bench", root, "--exclude", root + "/absent.jsonl"},
       {"bench", root, "--batch-size", "0"},
       {"bench", root, "--batch-size", "-3"},
       {"bench", root, "--batch-size", "many"},
@@ -167,6 +152,32 @@ TEST_CASE("cli: a wrong call ends with 2 and says why on standard error alone") 
   CHECK(!fs::exists(dir.path() / "new"));
 }
 
+TEST_CASE("cli: a misspelt subcommand or flag is answered with the one that was meant, nonsense is not") {
+  const std::pair<std::vector<std::string>, std::string> calls[] = {
+      {{"exprot", "data"}, "did you mean export?"},  // two letters changed places
+      {{"preveiw", "data", "--html", "x.html"}, "did you mean preview?"},
+      {{"bench", "data", "--bach-size", "4"}, "did you mean --batch-size?"},  // one missing
+      {{"bench", "data", "--batch_size=4"}, "did you mean --batch-size?"},    // another
+      {{"bench", "--threadss", "4", "data"}, "did you mean --threads?"},      // one too many
+      {{"export", "data", "--ouput", "x.npy"}, "did you mean --output?"},     // which is also missing
+      {{"bench", "data", "--batch", "2"}, "--batch is unknown, did you mean --batches?"},
+      {{"check", "--shpae", "1,2,3,4"}, "did you mean --shape?"}};
+  for (const auto& [words, expected] : calls) {
+    const Result result = run(words);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(says(result.err, expected));
+  }
+  const std::vector<std::vector<std::string>> nonsense = {
+      {"nonsense"}, {"bench", "data", "--nonsense"}, {"bench", "data", "more", "thread"}, {"bench", "data", "--"}};
+  for (const std::vector<std::string>& words : nonsense) {
+    const Result result = run(words);
+    CAPTURE(result.err);
+    CHECK(result.status != 0);
+    CHECK(!says(result.err, "did you mean"));
+  }
+}
+
 TEST_CASE("cli: a pipeline that leaves the size open is refused before DIR is opened") {
   const TempDir dir;
   write_file(dir.path() / "open.json", R"({"stages":[{"Resize":{"size":256}}]})");
@@ -193,7 +204,7 @@ TEST_CASE("cli: data that cannot be loaded ends with 1 and names the folder") {
 
 TEST_CASE("inspect: counts, classes, sizes, failures and the proof are in the JSON") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   write_file(dir.path() / "dog" / "broken, \"quoted\" \xc3\xa4.jpg", std::string("no image"));
   const Result result = run({"inspect", dir.path().string(), "--json", "--batch-size", "4"});
   REQUIRE(result.status == 0);
@@ -220,7 +231,7 @@ TEST_CASE("inspect: counts, classes, sizes, failures and the proof are in the JS
 
 TEST_CASE("inspect: a file without a readable header is listed for people, and is no failure") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   write_file(dir.path() / "cat" / "text.jpg", std::string("hello"));
   const Result result = run({"inspect", dir.path().string()});
   CHECK(result.status == 0);
@@ -240,7 +251,7 @@ TEST_CASE("inspect: names that are no UTF-8 do not break the JSON") {
 
 TEST_CASE("cli: a reader that goes away early ends the program without a word") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const Result result = run_shell(command_line({"inspect", dir.path().string()}) + " | head -1");
   CHECK(result.status == 0);  // of head
   CHECK(std::ranges::count(result.out, '\n') == 1);
@@ -250,7 +261,7 @@ TEST_CASE("cli: a reader that goes away early ends the program without a word") 
 TEST_CASE("cli: standard output on a full disk ends with 1") {
   if (!fs::exists("/dev/full")) return;
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const Result result = run_shell(command_line({"inspect", dir.path().string()}) + " >/dev/full");
   CHECK(result.status == 1);
   CHECK(says(result.err, "standard output"));
@@ -258,7 +269,7 @@ TEST_CASE("cli: standard output on a full disk ends with 1") {
 
 TEST_CASE("bench: one JSON object tells rates, shapes and threads") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const Result result = run({"bench", dir.path().string(), "--pipeline", small_pipeline(dir.path()), "--json",
                              "--batch-size", "4", "--epochs", "2", "--threads", "2"});
   REQUIRE(result.status == 0);
@@ -305,7 +316,7 @@ TEST_CASE("bench: JPEGs are held against decoding alone, in both decode modes") 
 
 TEST_CASE("bench: --batches and --last-batch shape the epochs; people read the same figures") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const std::vector<std::string> common = {
       "bench", dir.path().string(), "--pipeline", small_pipeline(dir.path()), "--batch-size", "4", "--epochs", "1"};
   std::vector<std::string> call = common;
@@ -329,7 +340,7 @@ TEST_CASE("bench: --batches and --last-batch shape the epochs; people read the s
 
 TEST_CASE("cli: a broken file is named under every policy") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   write_file(dir.path() / "cat" / "a broken, one.jpg", std::string("no image"));  // comes last in its class
   const auto call = [&](const char* policy) {
     return run({"export", dir.path().string(), "--pipeline", small_pipeline(dir.path()), "-o",
@@ -366,7 +377,7 @@ TEST_CASE("cli: a broken file is named under every policy") {
 
 TEST_CASE("export: the file holds the loader's own bytes, for every element type and layout") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const std::string pipeline = small_pipeline(dir.path());
   const std::map<std::string, std::string> types = {
       {"uint8", "|u1"}, {"float16", "<f2"}, {"bfloat16", "<u2"}, {"float32", "<f4"}};
@@ -407,7 +418,7 @@ TEST_CASE("export: the file holds the loader's own bytes, for every element type
 
 TEST_CASE("export: every batch of an epoch goes to a file of its own, whatever the threads") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const std::string pipeline = small_pipeline(dir.path());
   for (const char* threads : {"1", "3"}) {
     const Result result = run({"export", dir.path().string(), "--pipeline", pipeline, "-o",
@@ -428,7 +439,7 @@ TEST_CASE("export: every batch of an epoch goes to a file of its own, whatever t
 
 TEST_CASE("export: a record line tells what its row shows, fillers included") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const fs::path records = dir.path() / "records.jsonl";
   const Result result = run({"export", dir.path().string(), "--pipeline", small_pipeline(dir.path()), "-o",
                              (dir.path() / "b{}.npy").string(), "--batches", "3", "--batch-size", "4", "--last-batch",
@@ -496,7 +507,7 @@ TEST_CASE("export: lists work like folders, whatever the names hold") {
 
 TEST_CASE("export: a file that cannot be written ends with 1, and what was there stays") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const std::string pipeline = small_pipeline(dir.path());
   Result result = run({"export", dir.path().string(), "--pipeline", pipeline, "-o", "/no/such/folder/b.npy"});
   CHECK(result.status == 1);
@@ -522,7 +533,7 @@ TEST_CASE("export: a file that cannot be written ends with 1, and what was there
 
 TEST_CASE("preview: writes a PNG and prints its path") {
   const TempDir dir;
-  fill(dir.path());
+  write_ten_images(dir.path());
   const fs::path file = dir.path() / "my sheet.png";
   const Result result = run({"preview", dir.path().string(), "--pipeline", small_pipeline(dir.path()), "-o",
                              file.string(), "--samples", "2", "--variants", "3", "--cell", "64"});

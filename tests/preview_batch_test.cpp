@@ -2,12 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <string>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "jpeg.hpp"
 #include "loader_support.hpp"
 #include "muster/muster.hpp"
 #include "preview/style.hpp"
@@ -17,6 +18,7 @@
 namespace {
 
 using namespace muster;
+using muster::test::break_sample;
 using muster::test::noise_image;
 using muster::test::pixels_of;
 
@@ -30,28 +32,24 @@ std::vector<Sample> noise_samples(std::size_t count) {
   return samples;
 }
 
-void break_sample(Sample& sample) {
-  sample.image = nullptr;
-  sample.bytes = {'n', 'o'};
-}
+std::int64_t left_of(std::int64_t i) { return style::margin + i * (size.width + style::gap); }
 
-/// True if `picture` is picture i of the sheet's first row, below a header of some lines.
-bool shows(const Image& sheet, std::int64_t i, const Image& picture) {
-  const std::int64_t x = style::margin + i * (size.width + style::gap);
+/// Where picture i of the sheet's first row begins, below a header of some lines; nothing if it is not `picture`.
+std::optional<std::int64_t> top_of(const Image& sheet, std::int64_t i, const Image& picture) {
   for (std::int64_t num_lines = 2; num_lines < 6; ++num_lines) {
     const std::int64_t y = style::margin + num_lines * style::line_height + style::gap;
-    if (Image(sheet.view().crop({y, x, size.height, size.width})) == picture) return true;
+    if (Image(sheet.view().crop({y, left_of(i), size.height, size.width})) == picture) return y;
   }
-  return false;
+  return std::nullopt;
 }
 
-bool has_colour(const Image& sheet, Colour colour) {
-  for (std::size_t i = 0; i < sheet.size_bytes(); i += 3) {
-    const std::uint8_t* pixel = sheet.data() + i;
-    if (pixel[0] == colour.red && pixel[1] == colour.green && pixel[2] == colour.blue) return true;
-  }
-  return false;
+/// The colour just above a picture: that of its mark, or paper.
+Colour above(const Image& sheet, std::int64_t i, std::int64_t top) {
+  const std::uint8_t* pixel = sheet.row(top - 2) + 3 * left_of(i);
+  return {pixel[0], pixel[1], pixel[2]};
 }
+
+bool same(Colour a, Colour b) { return a.red == b.red && a.green == b.green && a.blue == b.blue; }
 
 Batch first_batch(Loader& loader) {
   EpochRange epoch = loader.epoch(0);
@@ -76,7 +74,7 @@ TEST_CASE("batch sheet: every element type and layout gives back every byte") {
         const Batch batch = first_batch(loader);
         const Image sheet = contact_sheet(batch, {.layout = layout, .pipeline = pipeline, .cell = size.width});
         for (std::int64_t i = 0; i < 4; ++i) {
-          CHECK(shows(sheet, i, pixels_of(loader, 0, static_cast<std::uint64_t>(i))));
+          CHECK(top_of(sheet, i, pixels_of(loader, 0, static_cast<std::uint64_t>(i))));
         }
         if (!by_hand) continue;
         CHECK(contact_sheet(batch, {.layout = layout, .normalize = by_hand, .cell = size.width}) == sheet);
@@ -85,21 +83,60 @@ TEST_CASE("batch sheet: every element type and layout gives back every byte") {
   }
 }
 
-TEST_CASE("batch sheet: fillers, masked and substituted rows are marked") {
-  std::vector<Sample> samples = noise_samples(3);
-  const auto sheet = [](std::vector<Sample> made, OnError policy, LastBatch last) {
-    Loader loader(MemorySource(std::move(made)), Pipeline{RandomCrop{.size = size, .pad_if_needed = true}},
-                  {.batch_size = 4, .last_batch = last, .on_error = policy});
-    return contact_sheet(first_batch(loader), {.cell = 64});
+TEST_CASE("batch sheet: floats that the trainer changed become the pixel values that come closest") {
+  const Pipeline pipeline{RandomCrop{.size = size, .pad_if_needed = true}, ToFloat{}};
+  Loader loader(MemorySource(noise_samples(2)), pipeline, {.batch_size = 2});
+  const Batch batch = first_batch(loader);
+  const BatchSheetOptions options{.pipeline = pipeline, .cell = size.width};
+  const Image sheet = contact_sheet(batch, options);
+  const auto after = [&](float change) {
+    Loader again(MemorySource(noise_samples(2)), pipeline, {.batch_size = 2});
+    Batch changed = first_batch(again);
+    for (float& value : changed.images.as<float>()) value += change;
+    return contact_sheet(changed, options);
   };
-  const Image plain = sheet(samples, OnError::mask, LastBatch::partial);
-  CHECK(!has_colour(plain, style::error_ink));
-  CHECK(!has_colour(plain, style::substitute_ink));
-  CHECK(sheet(samples, OnError::mask, LastBatch::pad).width() >= plain.width());
-  CHECK(sheet(samples, OnError::mask, LastBatch::pad) != sheet(samples, OnError::mask, LastBatch::wrap));
-  break_sample(samples[1]);
-  CHECK(has_colour(sheet(samples, OnError::mask, LastBatch::partial), style::error_ink));
-  CHECK(has_colour(sheet(samples, OnError::substitute, LastBatch::partial), style::substitute_ink));
+  CHECK(after(0.45F / 255) == sheet);
+  CHECK(after(-0.45F / 255) == sheet);
+  CHECK(after(0.55F / 255) != sheet);
+  CHECK(!top_of(after(-0.55F / 255), 0, pixels_of(loader, 0, 0)));
+}
+
+TEST_CASE("batch sheet: fillers, wrapped, masked, substituted and warned rows are marked, and no others") {
+  const Pipeline pipeline{RandomCrop{.size = size, .pad_if_needed = true}};
+  // The colour above each of the pictures, which are those of the batch.
+  const auto marks = [&](std::vector<Sample> samples, LoaderOptions options) {
+    options.batch_size = 4;
+    options.layout = Layout::nhwc;
+    Loader loader(MemorySource(std::move(samples)), pipeline, options);
+    const Batch batch = first_batch(loader);
+    const Image sheet = contact_sheet(batch, {.layout = Layout::nhwc, .cell = size.width});
+    std::vector<Colour> colours;
+    for (std::int64_t i = 0; i < batch.num_rows(); ++i) {
+      const auto* pixels = reinterpret_cast<const std::uint8_t*>(batch.images.row(i).data());
+      const auto top = top_of(sheet, i, Image({pixels, size, 3, 3 * size.width}));
+      REQUIRE(top);
+      colours.push_back(above(sheet, i, *top));
+    }
+    return colours;
+  };
+  const auto expect = [&](const std::vector<Colour>& received, const std::vector<Colour>& expected) {
+    REQUIRE(received.size() == expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(same(received[i], expected[i]));
+  };
+  using namespace style;
+  const std::vector<Sample> sound = noise_samples(3);
+  expect(marks(sound, {}), {paper, paper, paper});
+  expect(marks(sound, {.last_batch = LastBatch::pad}), {paper, paper, paper, faint_ink});
+  expect(marks(sound, {.last_batch = LastBatch::wrap}), {paper, paper, paper, faint_ink});
+  std::vector<Sample> broken = sound;
+  break_sample(broken[1]);
+  expect(marks(broken, {.on_error = OnError::mask}), {paper, error_ink, paper});
+  expect(marks(broken, {.on_error = OnError::substitute}), {paper, substitute_ink, paper});
+  std::vector<Sample> cut = sound;
+  cut[2].image = nullptr;
+  cut[2].bytes = test::write_jpeg(noise_image(size, 3, 9), {});
+  cut[2].bytes.resize(cut[2].bytes.size() - 2);  // no end-of-image marker
+  expect(marks(cut, {.integrity = Integrity::lenient}), {paper, paper, substitute_ink});
 }
 
 TEST_CASE("batch sheet: one that would be too large is refused with what to lower") {
@@ -119,8 +156,8 @@ TEST_CASE("batch sheet: one that would be too large is refused with what to lowe
   };
   CHECK(test::mentions(refusal({.max_rows = n, .num_columns = 1, .cell = 64}),
                        {"9000 rows, 1 beside each other", "sides of at most 1000000", "more columns"}));
-  // Pictures alone would fit; their captions do not.
-  CHECK(test::mentions(refusal({.max_rows = n, .num_columns = 1, .cell = 48}), {"sides of at most 1000000"}));
+  // Pictures alone would fit: 6000 x 76 rows of 508 pixels. Their captions do not.
+  CHECK(test::mentions(refusal({.max_rows = 6000, .num_columns = 1, .cell = 48}), {"6000 rows", "256 Mpixel"}));
   CHECK(test::mentions(refusal({.max_rows = n, .num_columns = 100, .cell = 2000}), {"256 Mpixel"}));
   CHECK(contact_sheet(batch, {.max_rows = n, .num_columns = 100, .cell = 32}).width() > 4000);
 }
@@ -129,15 +166,20 @@ TEST_CASE("batch sheet: what cannot be shown is refused with what to do") {
   const Pipeline pipeline{RandomCrop{.size = size, .pad_if_needed = true}, Normalize{imagenet_mean, imagenet_stddev}};
   Loader loader(MemorySource(noise_samples(4)), pipeline, {.batch_size = 4});
   const Batch batch = first_batch(loader);
-  CHECK_THROWS_AS(contact_sheet(batch), ConfigError);  // floats of what?
-  CHECK_THROWS_AS(contact_sheet(batch, {.layout = Layout::nhwc, .pipeline = pipeline}), ShapeError);
+  const auto refusal = [&](const BatchSheetOptions& options) {
+    return test::message_of<ConfigError>([&] { contact_sheet(batch, options); });
+  };
+  CHECK(test::mentions(refusal({}), {"a batch of float32 needs the `pipeline` that made it"}));
+  CHECK(test::mentions(
+      test::message_of<ShapeError>([&] { contact_sheet(batch, {.layout = Layout::nhwc, .pipeline = pipeline}); }),
+      {"of 1 or 3 channels as nhwc", "is the layout that of the loader?"}));
   CHECK_THROWS_AS(contact_sheet(batch, {.normalize = Normalize{0.5, 0.0}}), ConfigError);
-  CHECK_THROWS_AS(contact_sheet(batch, {.pipeline = pipeline, .max_rows = 0}), ConfigError);
-  CHECK_THROWS_AS(contact_sheet(batch, {.pipeline = pipeline, .num_columns = 0}), ConfigError);
-  CHECK_THROWS_AS(contact_sheet(batch, {.pipeline = pipeline, .cell = 5}), ConfigError);
+  CHECK(test::mentions(refusal({.pipeline = pipeline, .max_rows = 0}), {"max_rows: expected 1"}));
+  CHECK(test::mentions(refusal({.pipeline = pipeline, .num_columns = 0}), {"num_columns: expected 1"}));
+  CHECK(test::mentions(refusal({.pipeline = pipeline, .cell = 5}), {"cell: expected 32"}));
   CHECK_THROWS_AS(contact_sheet(Batch{}), ShapeError);
   const Pipeline grey({RandomCrop{.size = size, .pad_if_needed = true}}, {.color = Color::grey});
   CHECK_THROWS_AS(contact_sheet(batch, {.pipeline = grey}), ShapeError);
-  CHECK(contact_sheet(batch, {.pipeline = pipeline, .max_rows = 1}).height() <=
+  CHECK(contact_sheet(batch, {.pipeline = pipeline, .max_rows = 1, .num_columns = 1}).height() <=
         contact_sheet(batch, {.pipeline = pipeline, .num_columns = 1}).height() / 2);
 }

@@ -2,6 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -23,6 +26,7 @@
 namespace {
 
 using namespace muster;
+using muster::test::break_sample;
 using muster::test::check_self_contained;
 using muster::test::count_of;
 using muster::test::noise_image;
@@ -38,11 +42,6 @@ std::vector<Sample> noise_samples(std::size_t count) {
     samples[i].label = k % 2;
   }
   return samples;
-}
-
-void break_sample(Sample& sample) {
-  sample.image = nullptr;
-  sample.bytes = {'n', 'o', ' ', 'i', 'm', 'a', 'g', 'e'};
 }
 
 const Pipeline& crop() {
@@ -164,7 +163,7 @@ TEST_CASE("preview: masked, substituted, raised and absent samples are shown as 
     return preview_page(loader, {.num_variants = 1, .first_epoch = 4, .ids = std::move(ids)});
   };
   CHECK(says(page(OnError::mask, {1}), "Masked: zeros"));
-  CHECK(says(page(OnError::mask, {1}), "not an image"));
+  CHECK(count_of(page(OnError::mask, {1}), "not an image") == 2);  // of the source, and in the variant's place
   CHECK(says(page(OnError::raise, {1}), "Raised: the epoch ends"));
   CHECK(!says(page(OnError::mask, {0}), "Masked: zeros"));
 
@@ -181,6 +180,21 @@ TEST_CASE("preview: masked, substituted, raised and absent samples are shown as 
   const std::vector<Image> pictures = variants_of(shown);
   REQUIRE(pictures.size() == 1);
   CHECK(pictures[0] == Image({reinterpret_cast<const std::uint8_t*>(batch.images.row(1).data()), {32, 40}, 3, 120}));
+
+  // One whose source can be shown.
+  struct Picky {
+    Extent output_extent(const Extent& in) const { return in; }
+    Image operator()(Image image, Rng&) const {
+      if (image.height() == 53) throw std::runtime_error("not this one");
+      return image;
+    }
+  };
+  const Loader picky(MemorySource(noise_samples(6)), {Picky{}, RandomResizedCrop{.size = {32, 40}}},
+                     {.on_error = OnError::substitute});
+  const std::string replaced = preview_page(picky, {.num_variants = 1, .ids = {1}});
+  CHECK(count_of(replaced, "Cannot be shown") == 0);
+  CHECK(count_of(replaced, "substitute</span> id ") == 1);
+  CHECK(count_of(replaced, "<rect") == 0);
 
   struct EvenEpochs : Order {
     std::uint64_t num_rows() const override { return 2; }
@@ -200,15 +214,24 @@ TEST_CASE("preview: ids and rows name the same samples, and what the epoch does 
   PreviewOptions by_row{.num_variants = 2, .first_epoch = 6, .cell = 40, .rows = rows};
   CHECK(contact_sheet(loader, by_id) == contact_sheet(loader, by_row));
   CHECK(preview_page(loader, by_id) == preview_page(loader, by_row));
-  CHECK_THROWS_AS(contact_sheet(loader, {.ids = {20}}), ConfigError);
-  CHECK_THROWS_AS(contact_sheet(loader, {.ids = {4}}), ConfigError);  // excluded
-  CHECK_THROWS_AS(contact_sheet(loader, {.rows = {19}}), ConfigError);
-  CHECK_THROWS_AS(contact_sheet(loader, {.ids = {1}, .rows = {1}}), ConfigError);
-  CHECK_THROWS_AS(preview_page(loader, {.num_variants = 0}), ConfigError);
-  CHECK_THROWS_AS(preview_page(loader, {.num_columns = 0}), ConfigError);
-  CHECK_THROWS_AS(preview_page(loader, {.first_epoch = ~std::uint64_t{0}}), ConfigError);
+  const std::pair<PreviewOptions, std::string> refused[] = {
+      {{.ids = {20}}, "expected ids below 20, received 20"},
+      {{.ids = {4}}, "sample 4 does not come in epoch 0"},  // excluded
+      {{.rows = {19}}, "expected rows below 19, received 19"},
+      {{.ids = {1}, .rows = {1}}, "expected ids or rows, received both"},
+      {{.num_samples = 0}, "num_samples: expected 1"},
+      {{.num_variants = 0}, "num_variants: expected 1"},
+      {{.num_columns = 0}, "num_columns: expected 1"},
+      {{.cell = 31}, "cell: expected 32"},
+      {{.first_epoch = ~std::uint64_t{0}}, "first_epoch: expected at most"}};
+  for (const auto& [options, message] : refused) {
+    CAPTURE(message);
+    CHECK(says(test::message_of<ConfigError>([&] { contact_sheet(loader, options); }), "[contact_sheet] " + message));
+    CHECK(says(test::message_of<ConfigError>([&] { preview_page(loader, options); }), "[preview_page] " + message));
+  }
   const Loader large(MemorySource(noise_samples(2)), Pipeline{Resize{Size{4000, 4000}}});
-  CHECK_THROWS_AS(preview_page(large, {.num_samples = 1, .num_variants = 1000}), ConfigError);
+  CHECK(says(test::message_of<ConfigError>([&] { preview_page(large, {.num_samples = 1, .num_variants = 1000}); }),
+             "ask for fewer samples or variants"));
 }
 
 TEST_CASE("preview: the row of an id is its first in the order, whatever the order") {
@@ -224,6 +247,14 @@ TEST_CASE("preview: the row of an id is its first in the order, whatever the ord
     }
     CHECK(!rows[4].has_value());
   }
+  struct Repeating : Order {
+    std::uint64_t num_rows() const override { return 4; }
+    std::uint64_t sample_id(std::uint64_t, std::uint64_t row) const override {
+      return std::vector<std::uint64_t>{1, 1, 0, 2}[row];
+    }
+  };
+  using Rows = std::vector<std::optional<std::uint64_t>>;
+  CHECK(rows_of(Repeating{}, 0, {0, 1, 2, 3}) == Rows{2, 0, 3, std::nullopt});
 }
 
 TEST_CASE("preview: every window is drawn where the plan says, and every variant pixel by pixel") {
@@ -283,17 +314,26 @@ TEST_CASE("preview: hundreds of variants, and images a pixel high, are drawn") {
   const PreviewOptions options{.num_samples = 2, .num_variants = 600, .cell = 32, .num_columns = 20};
   const Image sheet = contact_sheet(loader, options);
   CHECK(sheet.width() < 2000);
-  CHECK(variants_of(preview_page(loader, options)).size() == 1200);
+  const std::string page = preview_page(loader, options);
+  CHECK(variants_of(page).size() == 1200);
+  CHECK(count_of(page, "Cannot be shown") == 0);
 }
 
 TEST_CASE("preview: a sheet that would be too large is refused before a sample is read, with what to lower") {
   struct Unread : Source {
     std::uint64_t size() const override { return 1000; }
-    void read(std::uint64_t, Sample&, std::stop_token) const override { throw std::logic_error("it was read"); }
+    void read(std::uint64_t, Sample&, std::stop_token) const override {
+      was_read = true;
+      throw SourceError("read", "it was not to be read");
+    }
+    mutable std::atomic<bool> was_read = false;
   };
   const auto refusal = [](const Pipeline& pipeline, const PreviewOptions& options) {
-    const Loader loader(Unread{}, pipeline);
-    return test::message_of<ConfigError>([&] { contact_sheet(loader, options); });
+    const auto source = std::make_shared<Unread>();
+    const Loader loader(source, pipeline);
+    const std::string message = test::message_of<ConfigError>([&] { contact_sheet(loader, options); });
+    CHECK(!source->was_read);
+    return message;
   };
   // Pictures alone make 640'000 lines of pixels; captions and gaps make it twice as many.
   PreviewOptions tall{.num_samples = 20, .num_variants = 1000, .cell = 32, .num_columns = 1};
@@ -301,7 +341,9 @@ TEST_CASE("preview: a sheet that would be too large is refused before a sample i
                        {"20 samples of 1000 variants", "sides of at most 1000000", "more columns", "fewer samples"}));
   tall.num_samples = 5;
   CHECK_NOTHROW(contact_sheet(Loader(MemorySource(noise_samples(5)), crop()), tall));
-  CHECK(test::mentions(refusal(crop(), {.num_samples = 250, .num_variants = 1000, .cell = 224}), {"256 Mpixel"}));
+  // No side is too long.
+  const PreviewOptions many{.num_samples = 250, .num_variants = 1000, .cell = 224, .num_columns = 100};
+  CHECK(test::mentions(refusal(crop(), many), {"250 samples of 1000 variants", "256 Mpixel"}));
   // The pixels of a sample's variants, however small they are drawn.
   CHECK(test::mentions(refusal({Resize{Size{4000, 4000}}}, {.num_samples = 1, .num_variants = 20, .cell = 32}),
                        {"20 variants of 4000x4000", "305 Mpixel", "fewer variants"}));
@@ -365,6 +407,9 @@ TEST_CASE("preview: plans in words name window, flips, enlargement and padding")
   CHECK(describe_changes(turned.plan({10, 10}, key)) == "turned by 180");
   CHECK(describe_window(turned.plan({10, 10}, key)) == "y 1  x 1  8x8");
   CHECK(describe_changes(turned.plan({4, 10}, key)) == "turned by 180, padded");
+  for (const Padding& side : {Padding{2, 0, 0, 0}, {0, 2, 0, 0}, {0, 0, 2, 0}, {0, 0, 0, 2}}) {
+    CHECK(describe_changes(Pipeline{Resize{Size{8, 8}}, Pad{side}}.plan({8, 8}, key)) == "padded");
+  }
   CHECK(describe_stages(flipped.plan({10, 30}, key), flipped)[0] ==
         "Resize  10x30 to 20x30: resample to 20x30 (bilinear)");
 }
@@ -418,6 +463,7 @@ TEST_CASE("preview: words of a stage stay text, and a sheet makes room for long 
   const PreviewOptions options{.num_samples = 1, .num_variants = 1, .cell = 160};
   const std::string page = preview_page(with("<script>1</script>\xff"), options);
   CHECK(says(page, "&lt;script&gt;1&lt;/script&gt;\xef\xbf\xbd"));
+  CHECK(!says(page, "<script>1"));
   const std::int64_t quiet = contact_sheet(with(""), options).height();
   CHECK(contact_sheet(with("hue −0.03"), options).height() >= quiet);
   CHECK(contact_sheet(with("brightness ×1.12, contrast ×0.93, saturation ×1.40, hue −0.03"), options).height() > quiet);

@@ -1,7 +1,8 @@
-// What the tests of previews share: finding pictures in pages and on sheets again.
+// What the tests of previews share: samples, and finding pictures in pages and on sheets again.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +59,12 @@ inline void check_self_contained(const std::string& page) {
   CHECK(count_of(page, "src=\"") == count_of(page, "src=\"data:"));
   CHECK(count_of(page, "<img") == count_of(page, "src=\"data:"));
   CHECK(count_of(page, "default-src 'none'") == 1);
+}
+
+/// So that it cannot be decoded.
+inline void break_sample(Sample& sample) {
+  sample.image = nullptr;
+  sample.bytes = {'n', 'o', ' ', 'i', 'm', 'a', 'g', 'e'};
 }
 
 /// Row `row` of an epoch as uint8 pixels, by the loader.

@@ -1,4 +1,4 @@
-// Runs the program as a user of a shell does.
+// Runs the program as a user of a shell does, on made data.
 #pragma once
 
 #include <cerrno>
@@ -19,9 +19,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "muster/preview.hpp"
 #include "support.hpp"
 
 namespace muster::test {
+
+using Words = std::vector<std::string>;
+
+inline bool says(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+/// A PNG of colour noise, in a folder that is made if need be.
+inline void write_noise(const std::filesystem::path& path, Size size, std::uint32_t seed) {
+  std::filesystem::create_directories(path.parent_path());
+  write_png(path, noise_image(size, 3, seed).view());
+}
+
+/// Ten images in two classes: cat/00.png to dog/09.png. Image i has 40 + i rows and 70 - 2i columns.
+inline void write_ten_images(const std::filesystem::path& root) {
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    write_noise(root / (i < 6 ? "cat" : "dog") / fmt::format("{:02}.png", i), {40 + i, 70 - 2 * i}, i + 1);
+  }
+}
 
 struct Result {
   int status = -1;
@@ -55,18 +73,18 @@ inline Result run_shell(const std::string& command) {
   return result;
 }
 
-inline std::string command_line(const std::vector<std::string>& words) {
+inline std::string command_line(const Words& words) {
   std::string line = quoted(MUSTER_PROGRAM);
   for (const std::string& word : words) line += ' ' + quoted(word);
   return line;
 }
 
-inline Result run(const std::vector<std::string>& words) { return run_shell(command_line(words)); }
+inline Result run(const Words& words) { return run_shell(command_line(words)); }
 
 /// The program with a terminal for its standard error; standard output goes nowhere.
 class OnTerminal {
  public:
-  explicit OnTerminal(const std::vector<std::string>& words) {
+  explicit OnTerminal(const Words& words) {
     terminal_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     REQUIRE(terminal_ >= 0);
     char name[128];
@@ -78,7 +96,7 @@ class OnTerminal {
     const int screen = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     REQUIRE(screen >= 0);
-    std::vector<std::string> copies = words;
+    Words copies = words;
     copies.insert(copies.begin(), MUSTER_PROGRAM);
     std::vector<char*> arguments;
     for (std::string& word : copies) arguments.push_back(word.data());

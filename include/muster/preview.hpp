@@ -33,9 +33,9 @@ struct PreviewOptions {
   std::string title = {};  // of the page: what is shown, for example the data set's path
 };
 
-/// A line per sample: the source with every variant's window on it, then the variants, pixel by pixel as the loader
-/// delivers them before value stages (scaled where they are larger or smaller than a cell), with window, epoch, row,
-/// flips and enlargement; one variant where all of a sample are the same picture. What the loader's error policy masks,
+/// A line per sample: the source with every variant's window on it, then the variants as the loader delivers them
+/// before value stages, scaled to a cell (as large as a cell, they are pixel by pixel), with window, epoch, row, flips
+/// and enlargement; one variant where all of a sample are the same picture. What the loader's error policy masks,
 /// substitutes or raises is shown as that, with the reason. RGB; at most 2^28 pixels, sides of at most 1'000'000, and
 /// 2^28 pixels in a sample's variants. Throws ConfigError for more, before much is read where the numbers asked for say
 /// so; for options out of range, and for ids and rows that the epoch does not have.

@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include <sys/resource.h>
@@ -23,7 +22,9 @@
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "spread.hpp"
 #include "stage_times.hpp"
+#include "threads.hpp"
 
 namespace muster::cli {
 namespace {
@@ -38,13 +39,6 @@ struct BenchOptions : Options {
 };
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-/// Of a list that is not empty.
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 /// Holds a batch against what the loader promised before the first image was read.
 void verify(const Batch& batch, const Loader& loader) {
@@ -113,10 +107,10 @@ struct Measured {
   double cpu_seconds = 0;
   std::int64_t disk_blocks = 0;
 
-  double rate() const { return median(images_per_second); }
+  double rate() const { return spread_of(images_per_second).median; }
   std::optional<double> decode_limit() const {
     if (decode_images_per_second.empty()) return {};
-    return median(decode_images_per_second);
+    return spread_of(decode_images_per_second).median;
   }
   std::optional<double> decode_limit_ratio() const {
     const std::optional<double> limit = decode_limit();
@@ -194,6 +188,24 @@ void run_epochs(Loader& loader, const BenchOptions& options, Measured& measured,
   }
 }
 
+/// A step of the work on an image, in every form that results have it.
+struct Step {
+  std::string_view name;
+  std::string_view label;  // for people
+  double StageTimes::*seconds;
+  std::string_view advice;  // where it takes longest
+};
+
+constexpr Step steps[] = {
+    {"read", "read", &StageTimes::read, "fewer or smaller files would help"},
+    {"probe", "probe", &StageTimes::probe, "shorter headers would help"},
+    {"plan", "plan", &StageTimes::plan, "fewer stages would help"},
+    {"decode", "decode (window)", &StageTimes::decode, "more cores or smaller images would help"},
+    {"resample", "resample", &StageTimes::resample, "smaller windows or another interpolation would help"},
+    {"pixel", "pixel stages", &StageTimes::pixel, "fewer pixel stages would help"},
+    {"write", "write", &StageTimes::write, "a smaller output or dtype would help"},
+};
+
 struct Verdict {
   std::string_view bound;  // "decode", "read", "consumer", "wait", ...
   std::string text;        // one line, `bound` included
@@ -206,8 +218,7 @@ Verdict judge(const Loader& loader, const Measured& measured, const StageTimes& 
   if (consumer > 50) {
     return {"consumer", fmt::format("consumer: it works on the batches {:.0f} % of the time", consumer)};
   }
-  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1u);
-  const double num_running = std::min(loader.num_threads(), static_cast<int>(cores));
+  const double num_running = std::min(loader.num_threads(), num_cores());
   const double busy = percent(measured.cpu_seconds, measured.seconds * num_running);
   constexpr double block_bytes = 512;
   const double from_disk = block_bytes * static_cast<double>(measured.disk_blocks);
@@ -221,30 +232,14 @@ Verdict judge(const Loader& loader, const Measured& measured, const StageTimes& 
                                 "epochs are short, or other programs take the cores",
                                 100 - busy)};
   }
-  struct Stage {
-    std::string_view name;
-    double seconds;
-    std::string_view advice;
-  };
-  const Stage stages[] = {
-      {"read", times.read, "fewer or smaller files would help"},
-      {"probe", times.probe, "shorter headers would help"},
-      {"plan", times.plan, "fewer stages would help"},
-      {"decode", times.decode, "more cores or smaller images would help"},
-      {"resample", times.resample, "smaller windows or another interpolation would help"},
-      {"pixel", times.pixel, "fewer pixel stages would help"},
-      {"write", times.write, "a smaller output or dtype would help"},
-  };
-  const Stage& longest = *std::ranges::max_element(stages, {}, &Stage::seconds);
+  const Step& longest = *std::ranges::max_element(steps, {}, [&](const Step& step) { return times.*step.seconds; });
   std::string text =
-      fmt::format("{}: {:.0f} % of the work on an image", longest.name, percent(longest.seconds, times.sum()));
+      fmt::format("{}: {:.0f} % of the work on an image", longest.name, percent(times.*longest.seconds, times.sum()));
   if (const std::optional<double> ratio = measured.decode_limit_ratio()) {
     text += fmt::format(", and the loader reaches {:.0f} % of what decoding alone does here", 100 * *ratio);
   }
   return {longest.name, fmt::format("{}; {}", text, longest.advice)};
 }
-
-std::vector<std::int64_t> dimensions(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 Json optional_number(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
 
@@ -270,6 +265,9 @@ Json to_json(const BenchOptions& options, const Loader& loader, const Measured& 
   const Report report = loader.report();
   const BatchSpec spec = loader.spec();
   const Verdict verdict = judge(loader, measured, times);
+  Json stages_ms = Json::object();
+  for (const Step& step : steps) stages_ms[std::string(step.name)] = 1e3 * times.*step.seconds;
+  stages_ms["wait"] = 1e3 * measured.wait(loader.num_threads());
   return {{"images_per_second", measured.rate()},
           {"images_per_second_by_epoch", measured.images_per_second},
           {"decode_limit_images_per_second", optional_number(measured.decode_limit())},
@@ -278,15 +276,7 @@ Json to_json(const BenchOptions& options, const Loader& loader, const Measured& 
           {"decode_limit_left_out", limit.num_left_out()},
           {"verdict", verdict.text},
           {"bound", verdict.bound},
-          {"stages_ms",
-           {{"read", 1e3 * times.read},
-            {"probe", 1e3 * times.probe},
-            {"plan", 1e3 * times.plan},
-            {"decode", 1e3 * times.decode},
-            {"resample", 1e3 * times.resample},
-            {"pixel", 1e3 * times.pixel},
-            {"write", 1e3 * times.write},
-            {"wait", 1e3 * measured.wait(loader.num_threads())}}},
+          {"stages_ms", std::move(stages_ms)},
           {"stages_images", times.num_images},
           {"loader", to_json(loader.stats())},
           {"consumer_wait_ms", 1e3 * measured.consumer_wait()},
@@ -294,8 +284,8 @@ Json to_json(const BenchOptions& options, const Loader& loader, const Measured& 
           {"epochs", options.num_epochs},
           {"images", measured.num_images},
           {"batches", measured.num_batches},
-          {"batch_shape", dimensions(measured.batch_shape)},
-          {"last_batch_shape", dimensions(measured.last_batch_shape)},
+          {"batch_shape", as_json(measured.batch_shape)},
+          {"last_batch_shape", as_json(measured.last_batch_shape)},
           {"shapes_verified", true},
           {"dtype", name(spec.dtype)},
           {"layout", name(spec.layout)},
@@ -315,16 +305,10 @@ std::string stage_table(const Loader& loader, const Measured& measured, const St
   if (times.num_images == 0) return {};
   std::string text = fmt::format("\n  {:<26}{:>10}{:>9}\n", fmt::format("one thread, {} images", times.num_images),
                                  "ms/image", "share");
-  const auto line = [&](std::string_view stage, double seconds) {
-    text += fmt::format("    {:<24}{:>10.3f}{:>7.0f} %\n", stage, 1e3 * seconds, 100 * seconds / times.sum());
-  };
-  line("read", times.read);
-  line("probe", times.probe);
-  line("plan", times.plan);
-  line("decode (window)", times.decode);
-  line("resample", times.resample);
-  line("pixel stages", times.pixel);
-  line("write", times.write);
+  for (const Step& step : steps) {
+    const double seconds = times.*step.seconds;
+    text += fmt::format("    {:<24}{:>10.3f}{:>7.0f} %\n", step.label, 1e3 * seconds, 100 * seconds / times.sum());
+  }
   text += fmt::format("    {:<24}{:>10.3f}   of all threads, while the loader ran\n", "wait",
                       1e3 * measured.wait(loader.num_threads()));
   return text;

@@ -18,7 +18,6 @@
 
 #include "commands.hpp"
 #include "interop/onnx_plugin.hpp"
-#include "muster/files.hpp"
 #include "muster/trace.hpp"
 #include "muster/version.hpp"
 #include "options.hpp"
@@ -86,13 +85,7 @@ std::string read_layers(const std::string& given) {
                                   "print(model), or -, received {}",
                                   given));
   }
-  std::vector<std::uint8_t> bytes;
-  try {
-    read_file(given, bytes);
-  } catch (const SourceError& failure) {
-    throw ConfigError("--layers", failure.what());
-  }
-  return {bytes.begin(), bytes.end()};
+  return read_text("--layers", given);
 }
 
 Model open_model(const CheckOptions& options) {
@@ -262,8 +255,6 @@ std::string for_people(const Model& model, const Batches& batches, const Verdict
   return text;
 }
 
-Json to_json(Size size) { return {size.height, size.width}; }
-
 Json to_json(const ShapeDiagnosis& why) {
   Json json = {{"row", why.row},
                {"cause", name(why.cause)},
@@ -277,7 +268,7 @@ Json to_json(const ShapeDiagnosis& why) {
                {"fits_if", why.fits_if.empty() ? Json(nullptr) : Json(why.fits_if)}};
   if (why.sizes) {
     json["fitting_sizes"] = {
-        {"size", to_json(why.sizes->size)}, {"from", to_json(why.sizes->from)}, {"to", to_json(why.sizes->to)}};
+        {"size", as_json(why.sizes->size)}, {"from", as_json(why.sizes->from)}, {"to", as_json(why.sizes->to)}};
   }
   return json;
 }
@@ -295,7 +286,7 @@ Json to_json(const Verdict& verdict) {
     const TraceRow* unknown = checked.trace.first_unknown();
     json["batches"].push_back(
         {{"batch", checked.which},
-         {"shape", std::vector<std::int64_t>(checked.shape.begin(), checked.shape.end())},
+         {"shape", as_json(checked.shape)},
          {"fits", checked.trace.fits()},
          {"first_unknown", unknown == nullptr ? Json(nullptr) : Json(unknown->layer)},
          {"rows", std::move(rows)},
@@ -316,7 +307,7 @@ void check(const CheckOptions& options) {
   const Verdict verdict = judge(model, batches);
   print(options.json ? to_line(to_json(verdict)) : for_people(model, batches, verdict));
   if (verdict.undecided()) {
-    throw std::runtime_error("the print of the model alone cannot decide whether it fits these batches");
+    throw Undecided("the print of the model alone cannot decide whether it fits these batches");
   }
   if (!verdict.fits()) throw std::runtime_error("the model does not fit these batches");
 }
@@ -328,8 +319,8 @@ Command add_check(CLI::App& program) {
   const auto options = std::make_shared<CheckOptions>();
   CLI::App* parser = program.add_subcommand(
       "check",
-      "Does a model fit the batches of DIR? Layer by layer, and why not. Exit status 1: it does not, or a "
-      "print(model) alone cannot decide.");
+      "Does a model fit the batches of DIR? Layer by layer, and why not. Exit status: 0 it fits, 1 it does not, 2 the "
+      "call was wrong, 3 a print(model) alone cannot decide.");
   add_options(*parser, *options);
   parser->get_option("DIR")->required(false);
   for (const char* unused : {"--trace", "--report"}) parser->remove_option(parser->get_option(unused));

@@ -1,9 +1,9 @@
 #include "checkpoint.hpp"
 
 #include <exception>
-#include <filesystem>
-#include <string_view>
 #include <vector>
+
+#include <sys/stat.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -36,6 +36,19 @@ std::optional<Checkpoint> read_checkpoint(const std::string& path) {
                                              "remove the file to begin anew",
                                              path, error.what()));
   }
+}
+
+void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint64_t num_bytes) {
+  struct stat status {};
+  const bool is_there = stat(path.c_str(), &status) == 0;
+  if (is_there && !S_ISREG(status.st_mode)) return;
+  const std::uint64_t received = is_there ? static_cast<std::uint64_t>(status.st_size) : 0;
+  if (received >= num_bytes) return;
+  throw ConfigError(
+      "--state",
+      fmt::format("expected at least the {} bytes in {} ({}) that the state was written after, received {}; put the "
+                  "file back as it was, or remove the state to begin anew",
+                  num_bytes, path.string(), flag, is_there ? std::to_string(received) : "no such file"));
 }
 
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {

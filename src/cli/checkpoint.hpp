@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct Checkpoint {
 
 /// Nothing if there is no such file. Throws ConfigError if it holds something else.
 std::optional<Checkpoint> read_checkpoint(const std::string& path);
+/// Holds a file that grew against the state: throws ConfigError if it is shorter than `num_bytes`, or gone. `flag` is
+/// the option that names it.
+void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint64_t num_bytes);
 /// The file is replaced as a whole, or not at all.
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 

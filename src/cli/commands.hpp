@@ -2,14 +2,21 @@
 #pragma once
 
 #include <functional>
+#include <stdexcept>
 
 #include <CLI/CLI.hpp>
 
 namespace muster::cli {
 
+/// The run was sound, and what was asked has no answer.
+struct Undecided : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 struct Command {
   CLI::App* parser = nullptr;
-  std::function<void()> run;  // throws ConfigError when the call was wrong, anything else when the run failed
+  std::function<void()>
+      run;  // throws ConfigError when the call was wrong, Undecided, anything else when the run failed
 };
 
 Command add_inspect(CLI::App& program);

@@ -1,7 +1,4 @@
 #include "decode_limit.hpp"
-#include "interrupt.hpp"
-#include "progress.hpp"
-#include "threads.hpp"
 
 #include <algorithm>
 #include <array>
@@ -18,6 +15,10 @@
 #include <jpeglib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "interrupt.hpp"
+#include "progress.hpp"
+#include "threads.hpp"
 
 namespace muster::cli {
 namespace {

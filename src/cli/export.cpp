@@ -1,7 +1,6 @@
 // muster export DIR -o FILE.npy: batches exactly as the loader delivers them, and what was done to every row.
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -21,6 +20,7 @@
 #include "options.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "records.hpp"
 
 namespace muster::cli {
 namespace {
@@ -73,64 +73,6 @@ void expect_distinct_files(const ExportOptions& options, std::uint64_t num_batch
   }
 }
 
-Json to_json(Size size) { return {size.height, size.width}; }
-
-Json to_json(const Rect& rect) {
-  return {{"y", rect.y}, {"x", rect.x}, {"height", rect.height}, {"width", rect.width}};
-}
-
-/// The stages as the plan tells them.
-Json stages_of(const Plan& plan, const Pipeline& pipeline) {
-  Json told = Json::parse(pipeline.to_json(plan));
-  return told.is_object() && told.contains("stages") ? told["stages"] : told;
-}
-
-const Incident* incident_of(const Batch& batch, std::size_t i) {
-  const auto found = std::ranges::find(batch.incidents, batch.rows[i], &Incident::row);
-  return found == batch.incidents.end() ? nullptr : &*found;
-}
-
-/// What is known about row `i` of a batch.
-Json record(const Batch& batch, std::size_t i, const Loader& loader) {
-  const bool filler = batch.rows[i] == Batch::no_sample;
-  const bool valid = batch.valid.as<std::uint8_t>()[i] != 0;
-  const std::int64_t label = batch.labels.as<std::int64_t>()[i];
-  const std::vector<std::string>& classes = loader.source().classes();
-
-  Json json;
-  json["row"] = filler ? Json() : Json(batch.rows[i]);
-  json["id"] = filler ? Json() : Json(batch.ids[i]);
-  json["path"] = filler ? Json() : Json(loader.source().name(batch.ids[i]));
-  json["label"] = label;
-  json["valid"] = valid;
-  if (valid) {
-    const Plan& plan = batch.plans[i];
-    json["source"] = to_json(plan.source);
-    json["window"] = to_json(plan.window);
-    json["flip"] = plan.flip_horizontal;
-    json["output"] = to_json(plan.output);
-    json["flip_vertical"] = plan.flip_vertical;
-    const AffineMap& map = plan.output_to_source;
-    json["output_to_source"] = {
-        {"y_scale", map.y_scale}, {"y_offset", map.y_offset}, {"x_scale", map.x_scale}, {"x_offset", map.x_offset}};
-    json["stages"] = stages_of(plan, loader.pipeline());
-    if (label >= 0 && static_cast<std::size_t>(label) < classes.size()) {
-      json["class"] = classes[static_cast<std::size_t>(label)];
-    }
-  }
-  if (const Incident* incident = filler ? nullptr : incident_of(batch, i)) {
-    json["outcome"] = name(incident->outcome);
-    json["error"] = incident->message;
-    if (incident->outcome == Outcome::substituted) {
-      json["substitute_for"] = {{"id", incident->sample_id}, {"path", incident->path}};
-    }
-  }
-  json["epoch"] = batch.epoch;
-  json["batch"] = batch.index;
-  json["index"] = i;
-  return json;
-}
-
 /// What was written, for the result.
 struct Written {
   std::string path;
@@ -139,44 +81,8 @@ struct Written {
   Shape shape;
 };
 
-/// The record lines: a file that is there as a whole or not at all, or, for a run that can be resumed, one that grows.
-class RecordsFile {
- public:
-  RecordsFile(const ExportOptions& options, std::uint64_t num_bytes) {
-    if (options.records.empty()) return;
-    if (options.state.empty()) {
-      whole_.emplace(options.records);
-    } else {
-      growing_.emplace(options.records, num_bytes);
-    }
-  }
-
-  void add(const Batch& batch, const Loader& loader) {
-    if (!whole_ && !growing_) return;
-    for (std::size_t i = 0; i < batch.rows.size(); ++i) {
-      const std::string line = to_line(record(batch, i, loader));
-      if (whole_) whole_->write(line);
-      if (growing_) growing_->write(line);
-    }
-  }
-  void sync() {
-    if (growing_) growing_->sync();
-  }
-  void commit() {
-    if (whole_) whole_->commit();
-  }
-  std::uint64_t num_bytes() const noexcept { return growing_ ? growing_->num_bytes() : 0; }
-
- private:
-  std::optional<OutputFile> whole_;
-  std::optional<GrowingFile> growing_;
-};
-
 void write_ledger(const ExportOptions& options, const Ledger& ledger) {
-  if (options.ledger.empty()) return;
-  OutputFile file(options.ledger);
-  file.write(ledger.to_json() + '\n');
-  file.commit();
+  if (!options.ledger.empty()) write_whole(options.ledger, ledger.to_json() + '\n');
 }
 
 /// The flags of what is written of every batch. A ledger is not: the state holds all of it.
@@ -232,7 +138,7 @@ class Exporter {
         loader_(loader),
         resumed_(std::move(beginning.resumed)),
         batches_(std::move(beginning.batches)),
-        records_(options, resumed_ ? resumed_->records_bytes : 0),
+        records_(options.records, kept_records()),
         log_(options.report, resumed_ ? resumed_->report_bytes : 0) {
     if (!resumed_) log_.add_faults(loader.source());
   }
@@ -288,6 +194,12 @@ class Exporter {
     return entry;
   }
 
+  /// How much of the records an earlier call wrote; nothing for a run that cannot be resumed.
+  std::optional<std::uint64_t> kept_records() const {
+    if (options_.state.empty()) return std::nullopt;
+    return resumed_ ? resumed_->records_bytes : 0;
+  }
+
   /// Of what was written of an epoch by this run and those before it.
   Ledger ledger(std::uint64_t epoch) const {
     if (!ledger_so_far_) return loader_.ledger(epoch);
@@ -310,7 +222,7 @@ Json to_json(const std::vector<Written>& written, const ExportOptions& options, 
   Json files = Json::array();
   for (const Written& entry : written) {
     Json file = {{"path", entry.path}, {"batch", entry.index}};
-    file["shape"] = std::vector<std::int64_t>(entry.shape.begin(), entry.shape.end());
+    file["shape"] = as_json(entry.shape);
     if (!entry.labels.empty()) file["labels"] = entry.labels;
     files.push_back(std::move(file));
   }
@@ -344,10 +256,8 @@ void export_batches(const ExportOptions& options) {
   expect_placeholder("--labels", options.labels, options.num_batches);
   Loader loader = make_loader(options);
   if (options.num_batches > loader.num_batches() && options.num_batches != all_batches) {
-    std::fputs(fmt::format("muster: the epoch has {} batches, fewer than the {} asked for\n", loader.num_batches(),
-                           options.num_batches)
-                   .c_str(),
-               stderr);
+    tell(fmt::format("the epoch has {} batches, fewer than the {} asked for", loader.num_batches(),
+                     options.num_batches));
   }
   expect_distinct_files(options, std::min(options.num_batches, loader.num_batches()));
   const CleanEnd clean_end;

@@ -1,11 +1,9 @@
 #include "incident_log.hpp"
 
-#include <string_view>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "muster/files.hpp"
+#include "options.hpp"
 
 namespace muster::cli {
 
@@ -42,11 +40,8 @@ void log_undelivered(IncidentLog& log, const Loader& loader, const std::function
 }
 
 std::vector<std::uint64_t> read_exclusions(const std::string& path, const Source& source) {
-  std::vector<std::uint8_t> bytes;
-  read_file(path, bytes);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   std::vector<std::uint64_t> ids;
-  for (const Incident& incident : incidents_from_jsonl(text)) {
+  for (const Incident& incident : incidents_from_jsonl(read_text("--exclude", path))) {
     if (incident.outcome == Outcome::warned || incident.sample_id == Batch::no_sample) continue;
     if (incident.sample_id >= source.size()) {
       throw ConfigError("--exclude",

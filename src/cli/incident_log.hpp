@@ -1,7 +1,6 @@
 // --report FILE: every row that failed, one JSON line each, as it happens.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -39,7 +38,7 @@ class IncidentLog {
 void log_undelivered(IncidentLog& log, const Loader& loader, const std::function<void()>& work);
 
 /// Ids to leave out, from lines of such a file, or plain {"id":17} lines; warnings and what the listing left out do not
-/// count. Throws ConfigError: an id whose path is not that of the sample in `source`.
+/// count. Throws ConfigError: no such file, or an id whose path is not that of the sample in `source`.
 std::vector<std::uint64_t> read_exclusions(const std::string& path, const Source& source);
 
 }  // namespace muster::cli

@@ -11,7 +11,6 @@
 #include <nlohmann/json.hpp>
 
 #include "../preview/markup.hpp"
-#include "charts.hpp"
 #include "commands.hpp"
 #include "incident_log.hpp"
 #include "interrupt.hpp"
@@ -19,6 +18,7 @@
 #include "options.hpp"
 #include "output.hpp"
 #include "survey.hpp"
+#include "survey_charts.hpp"
 
 namespace muster::cli {
 namespace {
@@ -79,92 +79,6 @@ std::string splits_note(const Survey& survey) {
                      survey.classes.front().name);
 }
 
-std::string percent(double share) {
-  const double value = 100 * share;
-  return value > 0 && value < 0.1 ? "<0.1 %" : fmt::format("{:.1f} %", value);
-}
-
-double ratio(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
-}
-
-BarChart side_chart(const Survey& survey) {
-  BarChart chart{
-      .title = "shorter side", .unit = "images", .marked = "share of draws that enlarge", .bars = {}, .remark = {}};
-  for (const SideBin& bin : survey.shorter_sides) {
-    const double share = ratio(bin.num_enlarged, bin.num_draws);
-    chart.bars.push_back({fmt::format("{} - {}", bin.from, bin.to), bin.num_images, share,
-                          bin.num_enlarged > 0 ? percent(share) + " enlarged" : ""});
-  }
-  return chart;
-}
-
-BarChart aspect_chart(const Survey& survey) {
-  BarChart chart{.title = "width / height", .unit = "images", .marked = {}, .bars = {}, .remark = {}};
-  for (const AspectBin& bin : survey.aspects) {
-    const std::string label = bin.to > 1e6    ? fmt::format("{:.2f} and more", bin.from)
-                              : bin.from == 0 ? fmt::format("below {:.2f}", bin.to)
-                                              : fmt::format("{:.2f} - {:.2f}", bin.from, bin.to);
-    chart.bars.push_back({label, bin.num_images, 0, ""});
-  }
-  return chart;
-}
-
-BarChart format_chart(const Survey& survey) {
-  BarChart chart{.title = "format", .unit = "images", .marked = {}, .bars = {}, .remark = {}};
-  for (const auto& [format, count] : survey.formats) chart.bars.push_back({format, count, 0, ""});
-  if (!survey.failures.empty()) chart.bars.push_back({"unreadable", survey.failures.size(), 0, ""});
-  return chart;
-}
-
-/// All classes, or of many the largest and the smallest.
-BarChart class_chart(const Survey& survey, std::size_t most_shown) {
-  BarChart chart{.title = "class", .unit = "images", .marked = {}, .bars = {}, .remark = {}};
-  std::vector<ClassCount> classes = survey.classes;
-  const bool all = classes.size() <= most_shown;
-  if (!all) std::ranges::stable_sort(classes, std::greater{}, &ClassCount::num_images);
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    if (!all && i >= most_shown / 2 && i < classes.size() - most_shown / 2) continue;
-    const ClassCount& entry = classes[i];
-    const std::string label =
-        entry.name.empty() ? fmt::format("{}", entry.label) : fmt::format("{}  {}", entry.label, entry.name);
-    chart.bars.push_back({label, entry.num_images, 0, ""});
-  }
-  if (!all) {
-    chart.remark = fmt::format("the {} largest and the {} smallest of {} classes; --json lists all", most_shown / 2,
-                               most_shown / 2, classes.size());
-  }
-  return chart;
-}
-
-std::string describe_enlargement(const Survey& survey) {
-  const Enlargement& enlargement = survey.enlargement;
-  if (enlargement.num_draws == 0) return "no image could be planned";
-  std::string text =
-      enlargement.num_enlarged == 0
-          ? fmt::format("nothing is enlarged in {} epochs", enlargement.num_epochs)
-          : fmt::format(
-                "{} of the samples of {} epochs are enlarged, at most {:.1f}x: {} images at least once, {} always",
-                percent(enlargement.share()), enlargement.num_epochs, enlargement.max, enlargement.num_images_ever,
-                enlargement.num_images_always);
-  if (enlargement.num_failed > 0) text += fmt::format("; a stage refuses {} samples", enlargement.num_failed);
-  return text;
-}
-
-BarChart enlargement_chart(const Survey& survey) {
-  BarChart chart{.title = "what the pipeline does",
-                 .unit = "samples",
-                 .marked = "enlarged",
-                 .bars = {},
-                 .remark = describe_enlargement(survey)};
-  for (const EnlargementBin& bin : survey.enlargement.bins) {
-    if (bin.num_draws == 0) continue;
-    chart.bars.push_back({bin.label, bin.num_draws, std::string_view(bin.label).starts_with("enlarged") ? 1.0 : 0.0,
-                          percent(ratio(bin.num_draws, survey.enlargement.num_draws))});
-  }
-  return chart;
-}
-
 std::string spread_line(const char* name, const Spread& values, int decimals) {
   return fmt::format("  {:<16}{:>10.{}f}{:>10.{}f}{:>10.{}f}{:>10.{}f}\n", name, values.min, decimals, values.median,
                      decimals, values.mean, decimals, values.max, decimals);
@@ -196,19 +110,14 @@ std::string for_people(const std::string& dir, const Survey& survey, const Loade
   text += spread_line("width / height", survey.aspect, 2);
   text += spread_line("Mpixel", survey.megapixels, 3);
   text += spread_line("kB", survey.kilobytes, 1);
-  text += to_text(side_chart(survey));
-  text += to_text(aspect_chart(survey));
-  text += to_text(class_chart(survey, 20));
-  text += to_text(enlargement_chart(survey));
+  for (const BarChart& chart :
+       {side_chart(survey), aspect_chart(survey), class_chart(survey, 20), enlargement_chart(survey)}) {
+    text += to_text(chart);
+  }
   if (!survey.failures.empty()) text += failure_lines(survey.failures);
   text += fmt::format("\nshape proof\n{}", loader.pipeline().proof().to_string());
   if (!text.ends_with('\n')) text += '\n';
   return text + fmt::format("\nbatches of {}\n", describe_batches(loader));
-}
-
-std::vector<BarChart> all_charts(const Survey& survey, std::size_t most_classes) {
-  return {format_chart(survey), side_chart(survey), aspect_chart(survey), enlargement_chart(survey),
-          class_chart(survey, most_classes)};
 }
 
 void write_png_file(const std::string& path, const InspectOptions& options, const Survey& survey,
@@ -286,10 +195,6 @@ Json to_json(const std::map<Key, std::uint64_t>& counts) {
   return object;
 }
 
-Json to_json(Size size) { return {size.height, size.width}; }
-
-Json to_json(const Shape& shape) { return std::vector<std::int64_t>(shape.begin(), shape.end()); }
-
 /// What is infinite is null.
 Json bound(double value) { return value > 1e300 ? Json() : Json(value); }
 
@@ -352,12 +257,12 @@ Json to_json(const std::string& dir, const Survey& survey, const Loader& loader)
   json["pipeline"] = Json::parse(loader.pipeline().to_json());
   json["proof"] = Json::array();
   for (const ShapeProof::Row& row : proof.rows) {
-    json["proof"].push_back({{"stage", row.stage}, {"min", to_json(row.out.min)}, {"max", to_json(row.out.max)}});
+    json["proof"].push_back({{"stage", row.stage}, {"min", as_json(row.out.min)}, {"max", as_json(row.out.max)}});
   }
-  json["output"] = to_json(proof.output);
+  json["output"] = as_json(proof.output);
   json["batches"] = loader.num_batches();
-  json["batch_shape"] = to_json(spec.shape());
-  json["last_batch_shape"] = to_json(spec.shape(spec.last_batch_size));
+  json["batch_shape"] = as_json(spec.shape());
+  json["last_batch_shape"] = as_json(spec.shape(spec.last_batch_size));
   json["dtype"] = name(spec.dtype);
   json["layout"] = name(spec.layout);
   return json;
@@ -368,7 +273,7 @@ void inspect(const InspectOptions& options) {
   const CleanEnd clean_end;
   IncidentLog log(options.report);
   log.add_faults(loader.source());
-  const Survey counted = survey(loader, num_threads(options), options.epoch, options.num_draws);
+  const Survey counted = survey(loader, options.epoch, options.num_draws);
   for (const Failure& failure : counted.failures) {
     log.add({.row = Incident::no_row,
              .sample_id = failure.id,
@@ -377,11 +282,7 @@ void inspect(const InspectOptions& options) {
              .stage = "probe"});
   }
   if (!options.png.empty()) write_png_file(options.png, options, counted, loader);
-  if (!options.html.empty()) {
-    OutputFile file(options.html);
-    file.write(page(options, counted, loader));
-    file.commit();
-  }
+  if (!options.html.empty()) write_whole(options.html, page(options, counted, loader));
   const std::string dir = shown_dir(options);
   print(options.json ? to_line(to_json(dir, counted, loader)) : for_people(dir, counted, loader));
 }

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -144,6 +145,11 @@ OwnFiles own_files(const SourceOptions& options) {
 }
 
 std::string shown_dir(const SourceOptions& options) { return without_credentials(options.dir); }
+
+std::string class_name(const Source& source, std::int64_t label) {
+  const std::vector<std::string>& names = source.classes();
+  return std::cmp_less(label, names.size()) && label >= 0 ? names[static_cast<std::size_t>(label)] : "";
+}
 
 std::shared_ptr<const Source> open_source(const SourceOptions& options) {
   const std::shared_ptr<const Source> source = open_listing(options);

@@ -37,6 +37,9 @@ OwnFiles own_files(const SourceOptions& options);
 /// DIR as it may be shown: without a URL's user and password.
 std::string shown_dir(const SourceOptions& options);
 
+/// Of the class with this label; empty where it has no name.
+std::string class_name(const Source& source, std::int64_t label);
+
 /// Tells on standard error what the listing had to leave out. Throws SourceError; also when there is no sample;
 /// ConfigError for an option that does not go with what DIR is.
 std::shared_ptr<const Source> open_source(const SourceOptions& options);

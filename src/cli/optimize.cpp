@@ -2,14 +2,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +20,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "folder_tree.hpp"
 #include "interrupt.hpp"
 #include "muster/files.hpp"
 #include "muster/optimize.hpp"
@@ -48,80 +45,6 @@ struct OptimizeCall {
   int threads = 0;
   bool json = false;
 };
-
-struct Entry {
-  fs::path path;         // relative to IN
-  fs::path link_target;  // of a link that stays inside IN: relative to the folder it lies in
-};
-
-struct LeftOut {
-  fs::path path;
-  const char* reason;
-};
-
-/// A folder, whatever it is called.
-using FolderId = std::pair<dev_t, ino_t>;
-
-struct Listing {
-  std::vector<fs::path> folders;  // relative to IN; each behind the one it lies in
-  std::vector<Entry> entries;     // files and links, sorted
-  std::vector<LeftOut> left_out;
-  std::set<FolderId> ids;  // of IN and all folders in it
-};
-
-bool is_within(const fs::path& folder, const fs::path& path) {
-  return std::ranges::mismatch(folder, path).in1 == folder.end();
-}
-
-FolderId id_of(const fs::path& folder) {
-  struct stat status {};
-  if (stat(folder.c_str(), &status) != 0) {
-    throw std::system_error(errno, std::generic_category(), fmt::format("cannot read {}", folder.string()));
-  }
-  return {status.st_dev, status.st_ino};
-}
-
-/// Links are not followed: one that stays inside IN becomes a link to the same place in OUT.
-void list_link(const fs::path& root, const fs::path& path, Listing& listing) {
-  std::error_code error;
-  const fs::path target = fs::canonical(root / path, error);
-  if (error) {
-    listing.left_out.push_back({path, "a link that leads nowhere"});
-  } else if (!is_within(root, target)) {
-    listing.left_out.push_back({path, "a link that leads out of the folder"});
-  } else {
-    listing.entries.push_back({path, target.lexically_relative((root / path).parent_path())});
-  }
-}
-
-/// `root` is canonical.
-void list_folder(const fs::path& root, const fs::path& folder, Listing& listing) {
-  listing.folders.push_back(folder);
-  listing.ids.insert(id_of(root / folder));
-  std::vector<fs::path> inner;
-  for (const fs::directory_entry& entry : fs::directory_iterator(root / folder)) {
-    const fs::path path = folder / entry.path().filename();
-    if (path == settings_name) continue;
-    if (entry.is_symlink()) {
-      list_link(root, path, listing);
-    } else if (entry.is_directory()) {
-      inner.push_back(path);
-    } else if (entry.is_regular_file()) {
-      listing.entries.push_back({path, {}});
-    } else {
-      listing.left_out.push_back({path, "neither a file nor a folder"});
-    }
-  }
-  for (const fs::path& path : inner) list_folder(root, path, listing);
-}
-
-Listing list(const fs::path& root) {
-  Listing listing;
-  list_folder(root, {}, listing);
-  std::ranges::sort(listing.entries, {}, &Entry::path);
-  std::ranges::sort(listing.left_out, {}, &LeftOut::path);
-  return listing;
-}
 
 std::string settings(const OptimizeOptions& options) {
   Json json;
@@ -162,31 +85,21 @@ void open_out(const fs::path& out, const OptimizeOptions& options) {
                                               out.string()));
   }
   fs::create_directories(out);
-  OutputFile file(path);
-  file.write(settings(options));
-  file.commit();
+  write_whole(path, settings(options));
 }
 
-/// Removes what a call that was killed left under a temporary name (see temporary_path()).
+/// Removes what a call that was killed left under a temporary name.
 void remove_leftovers(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const fs::path name = entry.path().filename();
-    const std::string random = name.stem().extension().string();
-    const std::string pid = name.stem().stem().extension().string();
-    const bool is_random = random.size() == 17 && random.find_first_not_of("0123456789abcdef", 1) == std::string::npos;
-    if (name.extension() != ".tmp" || !is_random || pid.size() < 2 || !entry.is_regular_file()) continue;
-    pid_t process = 0;
-    const auto [end, error] = std::from_chars(pid.data() + 1, pid.data() + pid.size(), process);
-    if (error != std::errc{} || end != pid.data() + pid.size() || process <= 0) continue;
-    if (kill(process, 0) != 0 && errno == ESRCH) fs::remove(entry.path());
+    if (entry.is_regular_file() && is_left_behind(entry.path())) fs::remove(entry.path());
   }
 }
 
-/// Makes the folders of `listing` in `out`. A folder that is really one of the input's would have files overwritten.
-void make_folders(const fs::path& out, const Listing& listing) {
-  for (const fs::path& folder : listing.folders) {
+/// Makes the folders of `tree` in `out`. A folder that is really one of the input's would have files overwritten.
+void make_folders(const fs::path& out, const FolderTree& tree) {
+  for (const fs::path& folder : tree.folders) {
     fs::create_directories(out / folder);
-    if (listing.ids.contains(id_of(out / folder))) {
+    if (tree.ids.contains(id_of(out / folder))) {
       throw ConfigError("optimize", fmt::format("{} leads into the input, which is never overwritten; remove it",
                                                 (out / folder).string()));
     }
@@ -297,15 +210,15 @@ void process_file(const fs::path& in, const fs::path& out, const OptimizeOptions
   commit(file, source);
 }
 
-/// The result of each entry, in the order of the listing.
-std::vector<FileResult> process(const fs::path& in, const fs::path& out, const Listing& listing,
+/// The result of each entry, in the order of the tree.
+std::vector<FileResult> process(const fs::path& in, const fs::path& out, const FolderTree& tree,
                                 const OptimizeCall& call) {
-  std::vector<FileResult> results(listing.entries.size());
-  Progress progress("optimize", listing.entries.size());
+  std::vector<FileResult> results(tree.entries.size());
+  Progress progress("optimize", tree.entries.size());
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t i = next++; i < results.size() && !interrupted(); i = next++) {
-      const Entry& entry = listing.entries[i];
+      const FolderTree::Entry& entry = tree.entries[i];
       FileResult& result = results[i];
       try {
         if (entry.link_target.empty()) {
@@ -346,16 +259,16 @@ ByteCounts total(const std::vector<FileResult>& results) {
 }
 
 /// The files of one outcome, by path, with the reason.
-Json named(const Listing& listing, const std::vector<FileResult>& results, FileOutcome outcome) {
+Json named(const FolderTree& tree, const std::vector<FileResult>& results, FileOutcome outcome) {
   Json list = Json::array();
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i].outcome != outcome) continue;
-    list.push_back({{"path", listing.entries[i].path.string()}, {"reason", results[i].reason}});
+    list.push_back({{"path", tree.entries[i].path.string()}, {"reason", results[i].reason}});
   }
   return list;
 }
 
-Json to_json(const Listing& listing, const std::vector<FileResult>& results) {
+Json to_json(const FolderTree& tree, const std::vector<FileResult>& results) {
   const ByteCounts bytes = total(results);
   Json json;
   json["files"] = results.size();
@@ -365,10 +278,10 @@ Json to_json(const Listing& listing, const std::vector<FileResult>& results) {
   json["copied"] = count(results, FileOutcome::copied);
   json["linked"] = count(results, FileOutcome::linked);
   json["skipped"] = count(results, FileOutcome::skipped);
-  json["refused"] = named(listing, results, FileOutcome::refused);
-  json["failed"] = named(listing, results, FileOutcome::failed);
+  json["refused"] = named(tree, results, FileOutcome::refused);
+  json["failed"] = named(tree, results, FileOutcome::failed);
   json["left_out"] = Json::array();
-  for (const LeftOut& left_out : listing.left_out) {
+  for (const FolderTree::LeftOut& left_out : tree.left_out) {
     json["left_out"].push_back({{"path", left_out.path.string()}, {"reason", left_out.reason}});
   }
   json["bytes_before"] = bytes.before;
@@ -377,7 +290,7 @@ Json to_json(const Listing& listing, const std::vector<FileResult>& results) {
   return json;
 }
 
-std::string for_people(const Listing& listing, const std::vector<FileResult>& results, const OptimizeCall& call) {
+std::string for_people(const FolderTree& tree, const std::vector<FileResult>& results, const OptimizeCall& call) {
   constexpr std::pair<FileOutcome, const char*> counts[] = {
       {FileOutcome::rewritten, "JPEGs rewritten"},
       {FileOutcome::resized, "JPEGs resized and encoded again"},
@@ -397,11 +310,11 @@ std::string for_people(const Listing& listing, const std::vector<FileResult>& re
     if (num_files > 0) text += fmt::format("{:8}  {}\n", num_files, label);
     for (std::size_t i = 0; i < results.size(); ++i) {
       if (results[i].outcome != outcome || results[i].reason.empty()) continue;
-      text += fmt::format("          {}: {}\n", listing.entries[i].path.string(), results[i].reason);
+      text += fmt::format("          {}: {}\n", tree.entries[i].path.string(), results[i].reason);
     }
   }
-  if (!listing.left_out.empty()) text += fmt::format("{:8}  left out:\n", listing.left_out.size());
-  for (const LeftOut& left_out : listing.left_out) {
+  if (!tree.left_out.empty()) text += fmt::format("{:8}  left out:\n", tree.left_out.size());
+  for (const FolderTree::LeftOut& left_out : tree.left_out) {
     text += fmt::format("          {}: {}\n", left_out.path.string(), left_out.reason);
   }
   return text;
@@ -415,12 +328,12 @@ void optimize(const OptimizeCall& call) {
   }
   const fs::path out = fs::absolute(call.out);
   expect_apart(in, out);
-  const Listing listing = list(in);
+  const FolderTree tree = list_tree(in, settings_name);
   const CleanEnd clean_end;
   open_out(out, call.options);
-  make_folders(out, listing);
-  const std::vector<FileResult> results = process(in, out, listing, call);
-  print(call.json ? to_line(to_json(listing, results)) : for_people(listing, results, call));
+  make_folders(out, tree);
+  const std::vector<FileResult> results = process(in, out, tree, call);
+  print(call.json ? to_line(to_json(tree, results)) : for_people(tree, results, call));
   if (const std::size_t num_failed = count(results, FileOutcome::failed); num_failed > 0) {
     throw std::runtime_error(fmt::format("{} of {} files could not be processed", num_failed, results.size()));
   }

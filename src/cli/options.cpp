@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string_view>
-#include <thread>
-#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -68,18 +65,11 @@ std::optional<ErrorBudget> parse_budget(std::string_view text) {
 
 /// Batches filled ahead: twice as many rows as io threads, so that none of them idles.
 int prefetch_of(const Options& options) {
-  if (options.prefetch != 0 || options.batch_size < 1) return options.prefetch == 0 ? 2 : options.prefetch;
-  return std::max(2, static_cast<int>(2 * options.io_threads / options.batch_size));
-}
-
-std::string read_text(const std::string& path) {
-  std::vector<std::uint8_t> bytes;
-  try {
-    read_file(path, bytes);
-  } catch (const SourceError& error) {
-    throw ConfigError("--pipeline", error.what());
-  }
-  return {bytes.begin(), bytes.end()};
+  constexpr int usual = 2;
+  if (options.prefetch != 0) return options.prefetch;
+  if (options.batch_size < 1) return usual;  // the loader will refuse it
+  const std::int64_t wanted = std::int64_t{2} * options.io_threads / options.batch_size;
+  return static_cast<int>(std::clamp<std::int64_t>(wanted, usual, std::numeric_limits<int>::max()));
 }
 
 Integrity integrity_from_name(std::string_view name) {
@@ -176,7 +166,7 @@ void add_options(CLI::App& parser, Options& options) {
       ->group(batches_group);
 
   parser.add_option("--threads", options.threads, "workers [0: one per core]")->option_text("N")->group(speed_group);
-  parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2]")
+  parser.add_option("--prefetch", options.prefetch, "batches filled ahead [2, or as many as --io-threads needs]")
       ->option_text("N")
       ->check(whole_number(1))
       ->group(speed_group);
@@ -212,13 +202,24 @@ CLI::Option* add_input(CLI::App& parser, SourceOptions& options, const std::stri
   return added;
 }
 
+std::string read_text(const char* option, const std::string& path) {
+  std::vector<std::uint8_t> bytes;
+  try {
+    read_file(path, bytes);
+  } catch (const SourceError& error) {
+    throw ConfigError(option, error.what());
+  }
+  return {bytes.begin(), bytes.end()};
+}
+
 void add_json_flag(CLI::App& parser, bool& json) {
   parser.add_flag("--json", json, "print the result as one JSON object");
 }
 
 Pipeline make_pipeline(const Options& options) {
-  const Pipeline pipeline = options.pipeline_file.empty() ? Pipeline::preset(options.preset)
-                                                          : Pipeline::from_json(read_text(options.pipeline_file));
+  const Pipeline pipeline = options.pipeline_file.empty()
+                                ? Pipeline::preset(options.preset)
+                                : Pipeline::from_json(read_text("--pipeline", options.pipeline_file));
   DecodeOptions decode = pipeline.decode_options();
   if (!options.color.empty()) decode.color = options.color == "grey" ? Color::grey : Color::rgb;
   if (options.no_orientation) decode.apply_orientation = false;
@@ -247,13 +248,12 @@ LoaderOptions loader_options(const Options& options, const Source& source) {
   return result;
 }
 
-Loader make_loader(const Options& options, const WrapSource& wrap) {
+Loader make_loader(const Options& options) {
   const Pipeline pipeline = make_pipeline(options);  // refused before anything is listed
-  std::shared_ptr<const Source> source = open_source(options);
+  const std::shared_ptr<const Source> source = open_source(options);
   LoaderOptions loading = loader_options(options, *source);
-  if (wrap) source = wrap(std::move(source));
   begin_trace(options, loading);
-  return {std::move(source), pipeline, loading};
+  return {source, pipeline, loading};
 }
 
 void begin_trace(const Options& options, LoaderOptions& loading) {
@@ -273,11 +273,6 @@ void run_traced(const Loader& loader, const std::function<void()>& work) {
     throw;
   }
   if (trace != nullptr) trace->finish();
-}
-
-int num_threads(const Options& options) {
-  if (options.threads > 0) return options.threads;
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 }  // namespace muster::cli

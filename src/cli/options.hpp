@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -53,6 +52,8 @@ CLI::Option* add_output(CLI::App& parser, SourceOptions& options, const std::str
 /// Adds an option that names a file to read, which no other may write.
 CLI::Option* add_input(CLI::App& parser, SourceOptions& options, const std::string& option, std::string& path,
                        const std::string& description, const std::string& text = "FILE");
+/// The content of the file that `option` names. Throws ConfigError.
+std::string read_text(const char* option, const std::string& path);
 /// Adds `--json`.
 void add_json_flag(CLI::App& parser, bool& json);
 
@@ -60,16 +61,12 @@ void add_json_flag(CLI::App& parser, bool& json);
 Pipeline make_pipeline(const Options& options);
 /// Throws ConfigError.
 LoaderOptions loader_options(const Options& options, const Source& source);
-using WrapSource = std::function<std::shared_ptr<const Source>(std::shared_ptr<const Source>)>;
-/// All of it together, with what `wrap`, if given, makes of the source.
-Loader make_loader(const Options& options, const WrapSource& wrap = {});
+/// All of it together.
+Loader make_loader(const Options& options);
 /// Begins the trace that `--trace` asks for, if it does.
 void begin_trace(const Options& options, LoaderOptions& loading);
 /// Runs `work` and ends the loader's trace, however that ends. Throws what `work` throws, or that not everything could
 /// be written.
 void run_traced(const Loader& loader, const std::function<void()>& work);
-
-/// `threads`, or one per core where that is 0.
-int num_threads(const Options& options);
 
 }  // namespace muster::cli

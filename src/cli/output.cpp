@@ -1,10 +1,13 @@
 #include "output.hpp"
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <random>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,8 +15,6 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-
-#include "muster/error.hpp"
 
 namespace muster::cli {
 namespace {
@@ -67,9 +68,25 @@ std::string to_line(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
+nlohmann::ordered_json as_json(Size size) { return {size.height, size.width}; }
+
+nlohmann::ordered_json as_json(const Shape& shape) { return std::vector<std::int64_t>(shape.begin(), shape.end()); }
+
 std::filesystem::path temporary_path(const std::filesystem::path& path) {
   std::random_device random;
   return fmt::format("{}.{}.{:08x}{:08x}.tmp", path.string(), getpid(), random(), random());
+}
+
+bool is_left_behind(const std::filesystem::path& path) {
+  const std::filesystem::path name = path.filename();
+  const std::string random = name.stem().extension().string();
+  const std::string pid = name.stem().stem().extension().string();
+  const bool is_random = random.size() == 17 && random.find_first_not_of("0123456789abcdef", 1) == std::string::npos;
+  if (name.extension() != ".tmp" || !is_random || pid.size() < 2) return false;
+  pid_t process = 0;
+  const auto [end, error] = std::from_chars(pid.data() + 1, pid.data() + pid.size(), process);
+  if (error != std::errc{} || end != pid.data() + pid.size() || process <= 0) return false;
+  return kill(process, 0) != 0 && errno == ESRCH;
 }
 
 OutputFile::OutputFile(const std::filesystem::path& path) : path_(path) {
@@ -114,20 +131,10 @@ void OutputFile::commit() {
 
 void OutputFile::fail() const { fail_to_write(path_); }
 
-void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint64_t num_bytes) {
-  struct stat status {};
-  const bool is_there = stat(path.c_str(), &status) == 0;
-  if (is_there && !S_ISREG(status.st_mode)) return;
-  const std::uint64_t received = is_there ? static_cast<std::uint64_t>(status.st_size) : 0;
-  if (received >= num_bytes) return;
-  throw ConfigError(
-      "--state",
-      path.empty() ? fmt::format("expected {} as in the run that wrote the state, which has {} bytes in its file, "
-                                 "received none; name the same file, or remove the state to begin anew",
-                                 flag, num_bytes)
-                   : fmt::format("expected at least the {} bytes in {} ({}) that the state was written after, received "
-                                 "{}; put the file back as it was, or remove the state to begin anew",
-                                 num_bytes, path.string(), flag, is_there ? std::to_string(received) : "no such file"));
+void write_whole(const std::filesystem::path& path, std::string_view text) {
+  OutputFile file(path);
+  file.write(text);
+  file.commit();
 }
 
 GrowingFile::GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes)

@@ -10,6 +10,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "muster/image.hpp"
+#include "muster/tensor.hpp"
+
 namespace muster::cli {
 
 /// `text` for a terminal: control characters other than line ends and tabs, which names of files may hold, become '?'.
@@ -27,8 +30,15 @@ std::string as_utf8(const std::string& bytes);
 /// One line; bytes that are no UTF-8 become U+FFFD.
 std::string to_line(const nlohmann::ordered_json& json);
 
+/// [height, width]
+nlohmann::ordered_json as_json(Size size);
+/// [64, 3, 224, 224]
+nlohmann::ordered_json as_json(const Shape& shape);
+
 /// Beside `path`, PATH.PID.RANDOM.tmp: a name that nobody can guess, and from which the process can be told.
 std::filesystem::path temporary_path(const std::filesystem::path& path);
+/// True for such a name of a process that has ended: it was killed before it could remove the file.
+bool is_left_behind(const std::filesystem::path& path);
 
 /// Takes the name of `path` only when commit() is called; until then the content grows under a temporary name
 /// beside it, which the destructor removes. What is no regular file (a device, a pipe) is written directly.
@@ -57,15 +67,14 @@ class OutputFile {
   int file_ = -1;
 };
 
-/// Throws ConfigError if the file is shorter than the state says, or gone: what was written before cannot be kept.
-/// `flag` is the option that names it.
-void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint64_t num_bytes);
+/// A file of this text alone, there as a whole or not at all. Errors as OutputFile's.
+void write_whole(const std::filesystem::path& path, std::string_view text);
 
 /// A file that grows while a command runs, so that what was written survives the command's end, however it comes.
 /// Errors are std::system_error and name the path.
 class GrowingFile {
  public:
-  /// Keeps the first `num_bytes` of a file that has at least so many (see expect_bytes()), and forgets the rest. What
+  /// Keeps the first `num_bytes` of a file that has at least so many, and forgets the rest. What
   /// is no regular file (a device, a pipe) is only written to.
   explicit GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes = 0);
   GrowingFile(const GrowingFile&) = delete;

@@ -83,8 +83,10 @@ std::uint64_t num_shown(const PreviewOptions& sheet) {
   return sheet.rows.empty() ? static_cast<std::uint64_t>(sheet.num_samples) : sheet.rows.size();
 }
 
-void write_samples(const Loader& loader, CountedSource& source, const SheetOptions& options,
-                   const std::string& output) {
+void write_samples(const SheetOptions& options, const std::string& output) {
+  const Pipeline pipeline = make_pipeline(options);  // refused before anything is listed
+  const auto source = std::make_shared<CountedSource>(open_source(options));
+  const Loader loader(source, pipeline, loader_options(options, *source));
   PreviewOptions sheet = options.sheet;
   sheet.first_epoch = options.epoch;
   sheet.title = shown_dir(options);
@@ -93,30 +95,31 @@ void write_samples(const Loader& loader, CountedSource& source, const SheetOptio
   std::string page;
   {
     Progress progress("preview", num_pictures * num_shown(sheet));
-    source.show(&progress);
+    source->show(&progress);
     if (!output.empty()) picture = contact_sheet(loader, sheet);
     if (!options.html.empty()) page = preview_page(loader, sheet);
-    source.show(nullptr);
+    source->show(nullptr);
   }
   const CleanEnd clean_end;  // so far there is nothing to clean
   if (picture) write_sheet(output, *picture);
   if (options.html.empty()) return;
-  OutputFile file(options.html);
-  file.write(page);
-  file.commit();
+  write_whole(options.html, page);
   print(options.html + '\n');
 }
 
-void preview(const SheetOptions& options) {
-  std::shared_ptr<CountedSource> counted;
-  Loader loader = make_loader(options, [&](std::shared_ptr<const Source> source) -> std::shared_ptr<const Source> {
-    if (options.batch) return source;
-    return counted = std::make_shared<CountedSource>(std::move(source));
-  });
-  const std::string output = options.output.empty() && options.html.empty() ? default_output : options.output;
-  if (!options.batch) return write_samples(loader, *counted, options, output);
+void write_batch(const SheetOptions& options, const std::string& output) {
+  Loader loader = make_loader(options);
   const CleanEnd clean_end;
   run_traced(loader, [&] { write_sheet(output, batch_sheet(loader, options)); });
+}
+
+void preview(const SheetOptions& options) {
+  const std::string output = options.output.empty() && options.html.empty() ? default_output : options.output;
+  if (options.batch) {
+    write_batch(options, output);
+  } else {
+    write_samples(options, output);
+  }
 }
 
 }  // namespace
@@ -125,18 +128,18 @@ Command add_preview(CLI::App& program) {
   const auto options = std::make_shared<SheetOptions>();
   CLI::App* parser = program.add_subcommand(
       "preview",
-      "Pictures of what augmentation does: the source with the drawn windows on it, beside its variants pixel by pixel "
-      "as the trainer gets them. A PNG contact sheet, or one HTML page with every number.");
+      "Pictures of what augmentation does: the source with the drawn windows on it, beside its variants as the trainer "
+      "gets them. A PNG contact sheet, scaled to its cells; or one HTML page, larger and with every number.");
   add_options(*parser, *options);
   PreviewOptions& sheet = options->sheet;
   add_output(*parser, *options, "-o,--output", options->output, fmt::format("PNG to write [{}]", default_output),
              "FILE.png");
   CLI::Option* html = add_output(*parser, *options, "--html", options->html,
                                  "page to write, larger; it needs no other file", "FILE.html");
-  parser
-      ->add_option("--samples", sheet.num_samples,
-                   fmt::format("the first samples of the epoch's order [{}]", sheet.num_samples))
-      ->option_text("N");
+  CLI::Option* samples = parser
+                             ->add_option("--samples", sheet.num_samples,
+                                          fmt::format("the first samples of the epoch's order [{}]", sheet.num_samples))
+                             ->option_text("N");
   CLI::Option* ids = parser->add_option("--ids", sheet.ids, "these samples instead, by id")
                          ->option_text("ID,...")
                          ->delimiter(',')
@@ -145,13 +148,18 @@ Command add_preview(CLI::App& program) {
                           ->option_text("ROW,...")
                           ->delimiter(',')
                           ->check(whole_number());
+  CLI::Option* variants =
+      parser
+          ->add_option("--variants", sheet.num_variants,
+                       fmt::format("of each sample: --epoch and those after it [{}]", sheet.num_variants))
+          ->option_text("N");
+  CLI::Option* columns = parser
+                             ->add_option("--columns", sheet.num_columns,
+                                          fmt::format("variants side by side on the sheet [{}]", sheet.num_columns))
+                             ->option_text("N");
   parser
-      ->add_option("--variants", sheet.num_variants,
-                   fmt::format("of each sample: --epoch and those after it [{}]", sheet.num_variants))
-      ->option_text("N");
-  parser->add_option("--columns", sheet.num_columns, fmt::format("variants side by side [{}]", sheet.num_columns))
-      ->option_text("N");
-  parser->add_option("--cell", sheet.cell, fmt::format("longer side of a picture, in pixels [{}]", sheet.cell))
+      ->add_option("--cell", sheet.cell,
+                   fmt::format("longer side of a picture on the sheet, in pixels [{}]", sheet.cell))
       ->option_text("N");
   CLI::Option* batch = parser
                            ->add_option("--batch", options->batch,
@@ -160,7 +168,7 @@ Command add_preview(CLI::App& program) {
                            ->option_text("B")
                            ->check(whole_number());
   ids->excludes(rows);
-  for (CLI::Option* other : {ids, rows, html}) batch->excludes(other);
+  for (CLI::Option* other : {ids, rows, html, samples, variants, columns}) batch->excludes(other);
   parser->get_option("--trace")->needs(batch);  // only there a loader runs
   parser->remove_option(parser->get_option("--report"));
   return {parser, [options] { preview(*options); }};

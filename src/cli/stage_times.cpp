@@ -1,13 +1,12 @@
 #include "stage_times.hpp"
 
-#include "interrupt.hpp"
-#include "progress.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <utility>
 #include <vector>
+
+#include "interrupt.hpp"
+#include "progress.hpp"
 
 namespace muster::cli {
 namespace {

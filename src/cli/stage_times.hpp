@@ -1,5 +1,5 @@
-// Where the time of one thread goes, stage by stage: measured on a sample of the data through the public headers, so
-// that the loader itself carries no clocks.
+// Where the time of one thread goes, stage by stage: measured on a sample of the data through the public headers. What
+// the loader itself counts (LoaderStats) is of threads that share the machine, and of fewer stages.
 #pragma once
 
 #include <cstdint>

@@ -1,16 +1,18 @@
 #include "survey.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <iterator>
-#include <numeric>
 #include <optional>
 #include <utility>
 
+#include "../preview/words.hpp"
 #include "interrupt.hpp"
 #include "muster/decode.hpp"
 #include "muster/files.hpp"
+#include "open_source.hpp"
 #include "progress.hpp"
 #include "threads.hpp"
 
@@ -20,10 +22,11 @@ namespace {
 constexpr double slack = 1e-9;  // of a factor that is meant to be 1
 
 const std::vector<EnlargementBin>& enlargement_bins() {
-  static const std::vector<EnlargementBin> bins = {{"shrunk more than 4x", 0.25},  {"shrunk 2x - 4x", 0.5},
-                                                   {"shrunk up to 2x", 1 - slack}, {"as it is", 1 + slack},
-                                                   {"enlarged up to 1.5x", 1.5},   {"enlarged 1.5x - 2x", 2},
-                                                   {"enlarged 2x - 4x", 4},        {"enlarged more than 4x", HUGE_VAL}};
+  static const std::vector<EnlargementBin> bins = {
+      {"shrunk more than 4x", 0.25, false},  {"shrunk 2x - 4x", 0.5, false},
+      {"shrunk up to 2x", 1 - slack, false}, {"as it is", 1 + slack, false},
+      {"enlarged up to 1.5x", 1.5, true},    {"enlarged 1.5x - 2x", 2, true},
+      {"enlarged 2x - 4x", 4, true},         {"enlarged more than 4x", HUGE_VAL, true}};
   return bins;
 }
 constexpr std::size_t num_enlargement_bins = 8;
@@ -40,12 +43,6 @@ struct Probed {
   std::uint32_t num_refused = 0;
   double largest = 0;
 };
-
-/// How many pixels of the output one of the source becomes, on the axis that is stretched more.
-double enlargement_of(const Plan& plan) {
-  const AffineMap& map = plan.output_to_source;
-  return 1 / std::min(std::abs(map.y_scale), std::abs(map.x_scale));
-}
 
 void probe_sample(const Loader& loader, Sample& sample, Probed& result) {
   sample.clear();
@@ -68,7 +65,7 @@ void draw_plan(const Loader& loader, const SampleKey& key, Plan& plan, Probed& r
     ++result.num_refused;
     return;
   }
-  const double factor = enlargement_of(plan);
+  const double factor = enlargement(plan);
   const auto bin = std::ranges::upper_bound(enlargement_bins(), factor, {}, &EnlargementBin::to);
   const auto last = static_cast<std::ptrdiff_t>(num_enlargement_bins) - 1;
   ++result.draws[static_cast<std::size_t>(std::min(bin - enlargement_bins().begin(), last))];
@@ -77,8 +74,7 @@ void draw_plan(const Loader& loader, const SampleKey& key, Plan& plan, Probed& r
 }
 
 /// All samples but those that are left out, by id.
-std::vector<Probed> probe_all(const Loader& loader, int num_threads, std::uint64_t first_epoch,
-                              std::uint64_t num_epochs) {
+std::vector<Probed> probe_all(const Loader& loader, std::uint64_t first_epoch, std::uint64_t num_epochs) {
   const std::vector<std::uint64_t>& excluded = loader.options().exclude;
   std::vector<Probed> results(loader.source().size() - excluded.size());
   std::uint64_t num_excluded = 0;
@@ -88,7 +84,7 @@ std::vector<Probed> probe_all(const Loader& loader, int num_threads, std::uint64
   }
   std::atomic<std::uint64_t> next = 0;
   Progress progress("inspect", results.size());
-  run_on_threads(num_threads, [&] {
+  run_on_threads(loader.num_threads(), [&] {
     Sample sample;
     Plan plan;
     for (std::uint64_t i = next++; i < results.size() && !interrupted(); i = next++) {
@@ -102,15 +98,6 @@ std::vector<Probed> probe_all(const Loader& loader, int num_threads, std::uint64
   });
   end_if_interrupted();
   return results;
-}
-
-Spread spread(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  return {values.front(), median, sum / static_cast<double>(values.size()), values.back()};
 }
 
 /// Leaves out the empty bins at both ends.
@@ -151,15 +138,13 @@ void add(const Probed& sample, std::uint64_t num_epochs, Enlargement& enlargemen
   for (std::size_t i = 0; i < num_enlargement_bins; ++i) enlargement.bins[i].num_draws += sample.draws[i];
 }
 
-std::vector<ClassCount> count_classes(const std::vector<Probed>& samples, const std::vector<std::string>& names) {
+/// All that have a name, and all labels that came.
+std::vector<ClassCount> count_classes(const std::vector<Probed>& samples, const Source& source) {
   std::map<std::int64_t, std::uint64_t> labels;
   for (const Probed& sample : samples) ++labels[sample.label];
-  for (std::size_t label = 0; label < names.size(); ++label) labels[static_cast<std::int64_t>(label)] += 0;
+  for (std::int64_t label = 0; label < std::ssize(source.classes()); ++label) labels.try_emplace(label, 0);
   std::vector<ClassCount> classes;
-  for (const auto& [label, count] : labels) {
-    const bool named = label >= 0 && static_cast<std::size_t>(label) < names.size();
-    classes.push_back({label, named ? names[static_cast<std::size_t>(label)] : "", count});
-  }
+  for (const auto& [label, count] : labels) classes.push_back({label, class_name(source, label), count});
   return classes;
 }
 
@@ -170,15 +155,15 @@ std::uint64_t Survey::num_turned() const {
   return num_images - failures.size() - (upright == orientations.end() ? 0 : upright->second);
 }
 
-Survey survey(const Loader& loader, int num_threads, std::uint64_t first_epoch, std::uint64_t num_epochs) {
+Survey survey(const Loader& loader, std::uint64_t first_epoch, std::uint64_t num_epochs) {
   const Source& source = loader.source();
-  const std::vector<Probed> samples = probe_all(loader, num_threads, first_epoch, num_epochs);
+  const std::vector<Probed> samples = probe_all(loader, first_epoch, num_epochs);
   Survey survey;
   survey.num_images = samples.size();
   if (const auto* folder = dynamic_cast<const ImageFolder*>(&source)) {
     survey.num_links_skipped = folder->num_links_skipped();
   }
-  survey.classes = count_classes(samples, source.classes());
+  survey.classes = count_classes(samples, source);
   survey.shorter_sides = side_bins();
   survey.aspects = aspect_bins();
   survey.enlargement.num_epochs = num_epochs;
@@ -213,11 +198,11 @@ Survey survey(const Loader& loader, int num_threads, std::uint64_t first_epoch, 
   }
   trim(survey.shorter_sides);
   trim(survey.aspects);
-  survey.height = spread(std::move(heights));
-  survey.width = spread(std::move(widths));
-  survey.megapixels = spread(std::move(megapixels));
-  survey.aspect = spread(std::move(aspects));
-  survey.kilobytes = spread(std::move(kilobytes));
+  survey.height = spread_of(std::move(heights));
+  survey.width = spread_of(std::move(widths));
+  survey.megapixels = spread_of(std::move(megapixels));
+  survey.aspect = spread_of(std::move(aspects));
+  survey.kilobytes = spread_of(std::move(kilobytes));
   return survey;
 }
 

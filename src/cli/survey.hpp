@@ -1,23 +1,15 @@
 // What a data set holds, counted: from the headers of its files, and from plans.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "muster/loader.hpp"
+#include "spread.hpp"
 
 namespace muster::cli {
-
-/// Least, middle, greatest and mean of some numbers.
-struct Spread {
-  double min = 0;
-  double median = 0;
-  double mean = 0;
-  double max = 0;
-};
 
 /// Images whose shorter side has `from` to `to` pixels, both inside.
 struct SideBin {
@@ -39,6 +31,7 @@ struct AspectBin {
 struct EnlargementBin {
   const char* label;
   double to;  // less than this
+  bool enlarges;
   std::uint64_t num_draws = 0;
 };
 
@@ -87,8 +80,9 @@ struct Survey {
   std::uint64_t num_turned() const;
 };
 
-/// Reads every header on several threads, and plans every image for `num_epochs` epochs from `first_epoch` on: of all
-/// shards, without the samples that the loader leaves out. What cannot be read is counted, and no error.
-Survey survey(const Loader& loader, int num_threads, std::uint64_t first_epoch, std::uint64_t num_epochs);
+/// Reads every header, on as many threads as the loader has, and plans every image for `num_epochs` epochs from
+/// `first_epoch` on: of all shards, without the samples that the loader leaves out. What cannot be read is counted, and
+/// no error.
+Survey survey(const Loader& loader, std::uint64_t first_epoch, std::uint64_t num_epochs);
 
 }  // namespace muster::cli

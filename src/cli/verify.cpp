@@ -81,9 +81,8 @@ struct Findings {
 };
 
 /// Decodes every sample of the shard as a whole.
-void decode_all(const Options& options, const std::shared_ptr<const Source>& source, const Pipeline& pipeline,
-                IncidentLog& log, Findings& findings) {
-  LoaderOptions loading = loader_options(options, *source);
+void decode_all(const VerifyOptions& options, const std::shared_ptr<const Source>& source, const Pipeline& pipeline,
+                LoaderOptions loading, IncidentLog& log, Findings& findings) {
   loading.integrity = Integrity::full;
   loading.on_error = OnError::mask;
   loading.error_budget = {};
@@ -105,9 +104,8 @@ void decode_all(const Options& options, const std::shared_ptr<const Source>& sou
 }
 
 /// Throws ConfigError: the options do not go with what is verified.
-Loader compared_loader(const VerifyOptions& options, const std::shared_ptr<const Source>& source,
-                       const Pipeline& pipeline, const Setting& setting) {
-  LoaderOptions loading = loader_options(options, *source);
+Loader compared_loader(const std::shared_ptr<const Source>& source, const Pipeline& pipeline, LoaderOptions loading,
+                       const Setting& setting) {
   if (loading.on_error == OnError::raise) loading.on_error = OnError::mask;  // what is damaged was told already
   loading.error_budget = {};
   loading.num_threads = setting.num_threads;
@@ -131,20 +129,19 @@ std::vector<std::uint64_t> hashes(const VerifyOptions& options, Loader loader) {
   return found;
 }
 
-/// What may not matter; threads no more than a loader takes.
-std::vector<Setting> settings_of(const VerifyOptions& options) {
-  const int most = num_threads(options);
+/// What may not matter, beside as many threads as were asked for; no more than any loader takes.
+std::vector<Setting> settings_of(int most) {
   constexpr int limit = 256;
   return {{1, 0, 1}, {most, 0, 2}, {std::max(most, std::min(2 * most + 1, limit)), 0, 4}, {most, 3, 2}};
 }
 
 /// The same batches under all settings.
 void compare_settings(const VerifyOptions& options, const std::shared_ptr<const Source>& source,
-                      const Pipeline& pipeline, Findings& findings) {
+                      const Pipeline& pipeline, const LoaderOptions& loading, Findings& findings) {
   std::vector<std::uint64_t> expected;
   std::set<std::uint64_t> differing;
   for (const Setting& setting : findings.settings) {
-    const std::vector<std::uint64_t> found = hashes(options, compared_loader(options, source, pipeline, setting));
+    const std::vector<std::uint64_t> found = hashes(options, compared_loader(source, pipeline, loading, setting));
     if (expected.empty()) expected = found;
     for (std::uint64_t index = 0; index < expected.size(); ++index) {
       if (found.at(index) != expected[index]) differing.insert(index);
@@ -208,17 +205,18 @@ Json to_json(const VerifyOptions& options, const Findings& findings) {
 void verify(const VerifyOptions& options) {
   const Pipeline pipeline = make_pipeline(options);
   const std::shared_ptr<const Source> source = open_source(options);
+  const LoaderOptions loading = loader_options(options, *source);
   // A wrong call leaves the report as it was, and is not noticed only after everything was decoded.
-  Loader(source, pipeline, loader_options(options, *source));
+  const int most_threads = Loader(source, pipeline, loading).num_threads();
   Findings findings;
-  findings.settings = settings_of(options);
-  for (const Setting& setting : findings.settings) compared_loader(options, source, pipeline, setting);
+  findings.settings = settings_of(most_threads);
+  for (const Setting& setting : findings.settings) compared_loader(source, pipeline, loading, setting);
   const CleanEnd clean_end;
   IncidentLog log(options.report);
   log.add_faults(*source);
   findings.left_out = source->faults();
-  decode_all(options, source, pipeline, log, findings);
-  compare_settings(options, source, pipeline, findings);
+  decode_all(options, source, pipeline, loading, log, findings);
+  compare_settings(options, source, pipeline, loading, findings);
   print(options.json ? to_line(to_json(options, findings)) : for_people(options, findings));
   if (!findings.differing.empty()) {
     throw std::runtime_error("batches differ between thread counts: a source, stage or order is no pure function");
@@ -240,7 +238,7 @@ Command add_verify(CLI::App& program) {
   add_options(*parser, *options);
   parser->add_option("--batches", options->num_batches, "batches to compare across thread counts [8]")
       ->option_text("K")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   add_json_flag(*parser, options->json);
   return {parser, [options] { verify(*options); }};
 }

@@ -200,9 +200,7 @@ class BatchSheet {
   }
 
   std::string label_of(std::int64_t i) const {
-    const std::int64_t label = batch_.labels.as<std::int64_t>()[static_cast<std::size_t>(i)];
-    const bool named = label >= 0 && static_cast<std::size_t>(label) < options_.classes.size();
-    return named ? options_.classes[static_cast<std::size_t>(label)] : fmt::format("label {}", label);
+    return describe_label(batch_.labels.as<std::int64_t>()[static_cast<std::size_t>(i)], options_.classes);
   }
 
   void add_lines(Cell& cell, const std::string& text, std::size_t num_lines) const {
@@ -321,14 +319,8 @@ class BatchSheet {
 };
 
 void check(const Batch& batch, const BatchSheetOptions& options) {
-  const auto expect = [](const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-    if (value < low || value > high) {
-      throw ConfigError("contact_sheet", fmt::format("{}: expected {} ... {}, received {}", name, low, high, value));
-    }
-  };
-  expect("max_rows", options.max_rows, 1, 10'000);
-  expect("num_columns", options.num_columns, 1, 100);
-  expect("cell", options.cell, 32, 4096);
+  expect_range("contact_sheet", "max_rows", options.max_rows, 1, 10'000);
+  check_grid("contact_sheet", options.num_columns, options.cell);
   const auto n = static_cast<std::size_t>(batch.num_rows());
   const bool fits = batch.labels.num_rows() == batch.num_rows() && batch.valid.num_rows() == batch.num_rows() &&
                     batch.ids.size() == n && batch.rows.size() == n && batch.plans.size() == n;

@@ -96,21 +96,25 @@ Size fit(Size size, Size box, std::int64_t least) {
   return {scaled(size.height), scaled(size.width)};
 }
 
+void expect_range(const char* operation, const char* option, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return;
+  throw ConfigError(operation, fmt::format("{}: expected {} ... {}, received {}", option, low, high, value));
+}
+
+void check_grid(const char* operation, std::int64_t num_columns, std::int64_t cell) {
+  expect_range(operation, "num_columns", num_columns, 1, 100);
+  expect_range(operation, "cell", cell, 32, 4096);
+}
+
 void check(const PreviewOptions& options, const char* operation) {
-  const auto expect = [&](const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-    if (value < low || value > high) {
-      throw ConfigError(operation, fmt::format("{}: expected {} ... {}, received {}", name, low, high, value));
-    }
-  };
   if (!options.ids.empty() && !options.rows.empty()) {
     throw ConfigError(operation, "expected ids or rows, received both; ask for one kind");
   }
-  expect("num_samples", options.num_samples, 1, most_samples);
-  expect("number of ids", static_cast<std::int64_t>(options.ids.size()), 0, most_samples);
-  expect("number of rows", static_cast<std::int64_t>(options.rows.size()), 0, most_samples);
-  expect("num_variants", options.num_variants, 1, most_variants);
-  expect("num_columns", options.num_columns, 1, 100);
-  expect("cell", options.cell, 32, 4096);
+  expect_range(operation, "num_samples", options.num_samples, 1, most_samples);
+  expect_range(operation, "number of ids", std::ssize(options.ids), 0, most_samples);
+  expect_range(operation, "number of rows", std::ssize(options.rows), 0, most_samples);
+  expect_range(operation, "num_variants", options.num_variants, 1, most_variants);
+  check_grid(operation, options.num_columns, options.cell);
   if (options.first_epoch > ~std::uint64_t{0} - static_cast<std::uint64_t>(most_variants)) {
     throw ConfigError(operation, fmt::format("first_epoch: expected at most 2^64 - {}, received {}", most_variants + 1,
                                              options.first_epoch));
@@ -215,9 +219,7 @@ void Collector::show_source(Line& line) {
   try {
     Sample sample;
     source_->read(line.id, sample, {});
-    const std::vector<std::string>& classes = loader_.source().classes();
-    const bool named = sample.label >= 0 && static_cast<std::size_t>(sample.label) < classes.size();
-    line.label = named ? classes[static_cast<std::size_t>(sample.label)] : fmt::format("label {}", sample.label);
+    line.label = describe_label(sample.label, loader_.source().classes());
 
     Image pixels;
     if (sample.image) {

@@ -51,7 +51,11 @@ struct Wanted {
   std::uint64_t row = 0;
 };
 
-/// Throws ConfigError for options out of range; `operation` is that of the message.
+/// Throws ConfigError for a value that is not from `low` to `high`; `operation` is that of the message.
+void expect_range(const char* operation, const char* option, std::int64_t value, std::int64_t low, std::int64_t high);
+/// What both sheets take.
+void check_grid(const char* operation, std::int64_t num_columns, std::int64_t cell);
+/// Throws ConfigError for options out of range.
 void check(const PreviewOptions& options, const char* operation);
 /// The samples that `options` ask for. Throws ConfigError for ids and rows that the epoch does not have.
 std::vector<Wanted> wanted_samples(const Loader& loader, const PreviewOptions& options, const char* operation);

@@ -1,6 +1,6 @@
 #include "preview/markup.hpp"
 
-#include <array>
+#include <algorithm>
 
 #include <fmt/format.h>
 

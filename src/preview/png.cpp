@@ -15,8 +15,6 @@
 namespace muster {
 namespace {
 
-constexpr std::int64_t max_png_side = 1'000'000;  // of libpng: it neither writes nor reads more unless told to
-
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& message) {
   throw SourceError("write_png", message, {.sample_id = {}, .path = path.string(), .stage = {}});
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "preview/canvas.hpp"
+#include "preview/png.hpp"
 
 namespace muster::style {
 
@@ -34,6 +35,6 @@ inline constexpr std::int64_t line_height = 16;
 inline constexpr std::int64_t margin = 20;
 inline constexpr std::int64_t gap = 12;
 inline constexpr std::int64_t most_pixels = std::int64_t{1} << 28;  // of a sheet, or of a page's variants
-inline constexpr std::int64_t most_side = 1'000'000;                // of a sheet: what PNG readers take
+inline constexpr std::int64_t most_side = max_png_side;             // of a sheet
 
 }  // namespace muster::style

@@ -56,6 +56,26 @@ bool leaves(double scale, double offset, std::int64_t output, std::int64_t lengt
   return low < -slack || high > static_cast<double>(length) + slack;
 }
 
+/// "flipped", "upside down", "turned by 180"; empty for neither.
+std::string describe_flips(const Plan& plan) {
+  if (plan.flip_horizontal && plan.flip_vertical) return "turned by 180";
+  if (plan.flip_horizontal) return "flipped";
+  return plan.flip_vertical ? "upside down" : "";
+}
+
+/// "enlarged 1.45x"; empty where nothing is enlarged.
+std::string describe_enlargement(const Plan& plan) {
+  const double factor = enlargement(plan);
+  return factor < 1.005 ? "" : fmt::format("enlarged {:.2f}x", factor);
+}
+
+/// True if the output shows more than the source has.
+bool is_padded(const Plan& plan) {
+  const AffineMap& map = plan.output_to_source;
+  return leaves(map.y_scale, map.y_offset, plan.output.height, plan.source.height) ||
+         leaves(map.x_scale, map.x_offset, plan.output.width, plan.source.width);
+}
+
 }  // namespace
 
 std::string describe_window(const Plan& plan) {
@@ -63,26 +83,9 @@ std::string describe_window(const Plan& plan) {
   return fmt::format("y {}  x {}  {}{}", window.y, window.x, to_string(window.size()), plan.opaque ? "  or so" : "");
 }
 
-std::string describe_flips(const Plan& plan) {
-  if (plan.flip_horizontal && plan.flip_vertical) return "turned by 180";
-  if (plan.flip_horizontal) return "flipped";
-  return plan.flip_vertical ? "upside down" : "";
-}
-
 double enlargement(const Plan& plan) {
   const AffineMap& map = plan.output_to_source;
   return 1 / std::min(std::abs(map.y_scale), std::abs(map.x_scale));
-}
-
-std::string describe_enlargement(const Plan& plan) {
-  const double factor = enlargement(plan);
-  return factor < 1.005 ? "" : fmt::format("enlarged {:.2f}x", factor);
-}
-
-bool is_padded(const Plan& plan) {
-  const AffineMap& map = plan.output_to_source;
-  return leaves(map.y_scale, map.y_offset, plan.output.height, plan.source.height) ||
-         leaves(map.x_scale, map.x_offset, plan.output.width, plan.source.width);
 }
 
 std::string describe_changes(const Plan& plan) {
@@ -104,6 +107,11 @@ std::string describe_drawn(const Plan& plan, const Pipeline& pipeline) {
     if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
   }
   return text;
+}
+
+std::string describe_label(std::int64_t label, const std::vector<std::string>& classes) {
+  const bool named = label >= 0 && static_cast<std::size_t>(label) < classes.size();
+  return named ? classes[static_cast<std::size_t>(label)] : fmt::format("label {}", label);
 }
 
 std::string value_stages(const Pipeline& pipeline) {
