@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <string_view>
 
 #include <fmt/format.h>
 #include <jpeglib.h>
+
+#include <jerror.h>  // after jpeglib.h
 
 #include "codec.hpp"
 #include "exif.hpp"
@@ -62,6 +65,7 @@ class Decompressor {
   template <class Step>
   void run(const Step& step) {
     if (run_guarded(jump_, step)) return;
+    if (errors_.msg_code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();  // no fault of the sample's
     fail(fmt::format("{} (near byte {}{})", static_cast<const char*>(message_), offset_, place_));
   }
 

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <new>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <png.h>
@@ -47,6 +49,11 @@ Chunks walk_chunks(Bytes bytes) {
   return chunks;
 }
 
+/// libpng tells by words alone: its own, or zlib's.
+bool wants_memory(std::string_view message) {
+  return message.find("ut of memory") != message.npos || message.find("nsufficient memory") != message.npos;
+}
+
 /// libpng's reader of one image. Errors become DecodeError. Ancillary chunks are not interpreted (colours stay
 /// as stored, as in Pillow), but their checksums count like all others.
 class PngReader {
@@ -58,7 +65,7 @@ class PngReader {
     info_ = png_ == nullptr ? nullptr : png_create_info_struct(png_);
     if (info_ == nullptr) {
       png_destroy_read_struct(&png_, nullptr, nullptr);
-      fail("libpng could not be set up");
+      throw std::bad_alloc();
     }
   }
   PngReader(const PngReader&) = delete;
@@ -70,7 +77,9 @@ class PngReader {
 
   template <class Step>
   void run(const Step& step) {
-    if (!run_guarded(jump_, step)) fail(message_);
+    if (run_guarded(jump_, step)) return;
+    if (wants_memory(message_)) throw std::bad_alloc();  // no fault of the sample's
+    fail(message_);
   }
 
   void set_up() {

@@ -1,3 +1,5 @@
+#include <new>
+
 #include <fmt/format.h>
 #include <webp/decode.h>
 
@@ -48,16 +50,20 @@ std::string_view cause(VP8StatusCode status) {
       return "the data are damaged";
     case VP8_STATUS_UNSUPPORTED_FEATURE:
       return "a feature of this file is not supported by libwebp";
-    case VP8_STATUS_OUT_OF_MEMORY:
-      return "out of memory";
     default:
       return "libwebp could not decode it";
   }
 }
 
+/// Want of memory is no fault of the sample's.
+void expect_memory(VP8StatusCode status) {
+  if (status == VP8_STATUS_OUT_OF_MEMORY) throw std::bad_alloc();
+}
+
 WebPBitstreamFeatures features_of(Bytes bytes) {
   WebPBitstreamFeatures features{};
   const VP8StatusCode status = WebPGetFeatures(bytes.data(), bytes.size(), &features);
+  expect_memory(status);
   if (status != VP8_STATUS_OK) fail(fmt::format("{} (in the header)", cause(status)));
   return features;
 }
@@ -92,6 +98,7 @@ std::string decode_webp(const Job& job, Scratch& scratch, Image& out) {
   config.output.u.RGBA = {scratch.image.data(), static_cast<int>(stride), scratch.image.size()};
   const VP8StatusCode status = WebPDecode(bytes.data(), bytes.size(), &config);
   WebPFreeDecBuffer(&config.output);
+  expect_memory(status);
   if (status != VP8_STATUS_OK) fail(std::string(cause(status)));
 
   const Rect& window = job.window;
