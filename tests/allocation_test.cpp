@@ -1,57 +1,10 @@
 // In the steady state nothing is allocated per sample. libjpeg's own pools come from malloc and are not counted.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "allocation_hook.hpp"
 #include "jpeg.hpp"
 #include "muster/loader.hpp"
 #include "support.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MUSTER_COUNT_ALLOCATIONS 0  // the sanitizer's own operator new stays in place
-#else
-#define MUSTER_COUNT_ALLOCATIONS 1
-#endif
-
-#if MUSTER_COUNT_ALLOCATIONS
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"  // free() belongs to counted()
-#endif
-
-namespace {
-
-std::atomic<std::uint64_t> num_allocations = 0;
-
-void* counted(std::size_t size_bytes, std::size_t alignment) {
-  num_allocations.fetch_add(1, std::memory_order_relaxed);
-  void* memory = alignment <= alignof(std::max_align_t)
-                     ? std::malloc(size_bytes)
-                     : std::aligned_alloc(alignment, (size_bytes + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size_bytes) { return counted(size_bytes, 1); }
-void* operator new[](std::size_t size_bytes) { return counted(size_bytes, 1); }
-void* operator new(std::size_t size_bytes, std::align_val_t alignment) {
-  return counted(size_bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t size_bytes, std::align_val_t alignment) {
-  return counted(size_bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 using namespace muster;
 using namespace muster::test;
@@ -75,9 +28,9 @@ TEST_CASE("allocation: a renderer that has seen the sizes allocates nothing per 
       for (std::uint64_t id = 0; id < 40; ++id) run(id % 2 == 0 ? plain : restarts, id);
     };
     run_all();
-    const std::uint64_t before = num_allocations;
+    const std::uint64_t before = num_allocations();
     run_all();
-    CHECK(num_allocations - before == 0);
+    CHECK(num_allocations() - before == 0);
   }
 }
 
@@ -92,12 +45,10 @@ TEST_CASE("allocation: what a loader allocates per batch does not depend on how 
     std::uint64_t before = 0;
     std::uint64_t after = 0;
     for (const Batch& batch : loader.epoch(0)) {
-      if (batch.index == 8) before = num_allocations;
-      if (batch.index == 16) after = num_allocations;
+      if (batch.index == 8) before = num_allocations();
+      if (batch.index == 16) after = num_allocations();
     }
     return after - before;
   };
   CHECK(allocations(32) == allocations(4));
 }
-
-#endif  // MUSTER_COUNT_ALLOCATIONS

@@ -201,7 +201,8 @@ void BatchMemory::lay_out(std::shared_ptr<void> block, std::int64_t num_rows, Ba
   batch.plans.resize(size);
 }
 
-LoaderCore::LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipeline_in, LoaderOptions options_in)
+LoaderCore::LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipeline_in, LoaderOptions options_in,
+                       std::unique_ptr<Runner> runner_in)
     : source(checked(std::move(source_in))),
       pipeline(std::move(pipeline_in)),
       options(completed(std::move(options_in), *source, pipeline)),
@@ -214,7 +215,7 @@ LoaderCore::LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipelin
       rows(source, pipeline, options, recorder),
       log(num_rows, options.shard.count),
       max_failed_rows(max_failed_rows_of(options, layout, num_rows)),
-      runner(options.num_threads),
+      runner(runner_in ? std::move(runner_in) : std::make_unique<TaskRunner>(options.num_threads)),
       io(options.num_io_threads > 0 || source->num_async_reads() > 0
              ? std::make_unique<IoStage>(source, options.num_io_threads,
                                          static_cast<std::uint64_t>(options.max_bytes_in_flight))

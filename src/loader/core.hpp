@@ -40,8 +40,10 @@ struct BatchMemory {
 
 /// Immutable, except for what locks itself.
 struct LoaderCore {
-  /// Throws ConfigError for options that do not fit together or with the source.
-  LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipeline_in, LoaderOptions options_in);
+  /// Without a runner its rows run on oneTBB. Throws ConfigError for options that do not fit together or with the
+  /// source.
+  LoaderCore(std::shared_ptr<const Source> source_in, Pipeline pipeline_in, LoaderOptions options_in,
+             std::unique_ptr<Runner> runner_in = nullptr);
 
   LoaderCore(const LoaderCore&) = delete;
   LoaderCore& operator=(const LoaderCore&) = delete;
@@ -62,7 +64,7 @@ struct LoaderCore {
   RowLoader rows;
   DeliveryLog log;
   std::uint64_t max_failed_rows;  // of an epoch, by the error budget
-  TaskRunner runner;
+  std::unique_ptr<Runner> runner;
   std::unique_ptr<IoStage> io;  // null: workers read for themselves
 };
 

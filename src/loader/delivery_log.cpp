@@ -1,19 +1,36 @@
 #include "loader/delivery_log.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace muster {
+namespace {
+
+/// Room for so many more, so that adding them cannot fail.
+template <class T>
+void make_room(std::vector<T>& values, std::size_t num_more) {
+  const std::size_t num_needed = values.size() + num_more;
+  if (num_needed > values.capacity()) values.reserve(std::max(num_needed, 2 * values.size()));
+}
+
+}  // namespace
 
 void DeliveryLog::record(const Delivery& delivery) {
+  const Ledger delivered = batch_ledger(delivery);
   const std::lock_guard lock(mutex_);
+  // All that may fail comes first.
+  Ledger& ledger = ledger_of(delivery.batch.epoch);
+  make_room(ledger.runs, delivered.runs.size());
+  make_room(ledger.exceptions, delivered.exceptions.size());
+  add(delivery.batch.incidents);
+  ledger.merge(delivered);
   add_to_report(delivery);
-  add_to_ledger(delivery);
   position_ = delivery.after;
 }
 
 void DeliveryLog::record_stop(std::vector<Incident> incidents) {
   const std::lock_guard lock(mutex_);
-  for (const Incident& incident : incidents) add(incident);
+  add(incidents);
   undelivered_ = std::move(incidents);
 }
 
@@ -47,12 +64,16 @@ Ledger DeliveryLog::ledger(std::uint64_t epoch) const {
   return none;
 }
 
-void DeliveryLog::add(const Incident& incident) {
-  if (incident.outcome == Outcome::warned) ++report_.num_warned;
-  if (report_.incidents.size() < Report::max_incidents) report_.incidents.push_back(incident);
+/// All of them are counted, and as many kept as may be; or none, when it throws.
+void DeliveryLog::add(std::span<const Incident> incidents) {
+  const std::size_t num_kept = std::min(incidents.size(), Report::max_incidents - report_.incidents.size());
+  std::vector<Incident> kept(incidents.begin(), incidents.begin() + static_cast<std::ptrdiff_t>(num_kept));
+  make_room(report_.incidents, num_kept);
+  std::ranges::move(kept, std::back_inserter(report_.incidents));
+  for (const Incident& incident : incidents) report_.num_warned += incident.outcome == Outcome::warned ? 1 : 0;
 }
 
-void DeliveryLog::add_to_report(const Delivery& delivery) {
+void DeliveryLog::add_to_report(const Delivery& delivery) noexcept {
   ++report_.num_batches;
   report_.num_rows += delivery.results.size();
   report_.num_bytes_read += static_cast<std::uint64_t>(delivery.batch.num_bytes_read);
@@ -64,12 +85,12 @@ void DeliveryLog::add_to_report(const Delivery& delivery) {
     report_.num_fillers += state == RowState::filler ? 1 : 0;
     report_.num_wrapped += state == RowState::loaded && delivery.rows_are_wrapped[k] != 0 ? 1 : 0;
   }
-  for (const Incident& incident : delivery.batch.incidents) add(incident);
 }
 
-void DeliveryLog::add_to_ledger(const Delivery& delivery) {
+/// Of this batch alone.
+Ledger DeliveryLog::batch_ledger(const Delivery& delivery) const {
   const Batch& batch = delivery.batch;
-  Ledger& ledger = ledger_of(batch.epoch);
+  Ledger ledger{.epoch = batch.epoch, .num_rows = num_rows_};
   for (std::size_t k = 0; k < delivery.results.size(); ++k) {
     const RowResult& result = delivery.results[k];
     ledger.num_wrapped += delivery.rows_are_wrapped[k];
@@ -90,6 +111,7 @@ void DeliveryLog::add_to_ledger(const Delivery& delivery) {
         break;  // no such row is delivered
     }
   }
+  return ledger;
 }
 
 Ledger& DeliveryLog::ledger_of(std::uint64_t epoch) {

@@ -37,6 +37,7 @@ class DeliveryLog {
   /// An epoch has `num_rows`, of which this rank has every `row_stride`-th.
   DeliveryLog(std::uint64_t num_rows, std::uint64_t row_stride) : num_rows_(num_rows), row_stride_(row_stride) {}
 
+  /// As a whole, or not at all when it throws std::bad_alloc.
   void record(const Delivery& delivery);
   /// An epoch stops at a batch that is not delivered, because of these.
   void record_stop(std::vector<Incident> incidents);
@@ -50,9 +51,9 @@ class DeliveryLog {
   Ledger ledger(std::uint64_t epoch) const;
 
  private:
-  void add(const Incident& incident);
-  void add_to_report(const Delivery& delivery);
-  void add_to_ledger(const Delivery& delivery);
+  void add(std::span<const Incident> incidents);
+  void add_to_report(const Delivery& delivery) noexcept;
+  Ledger batch_ledger(const Delivery& delivery) const;
   Ledger& ledger_of(std::uint64_t epoch);
 
   static constexpr std::size_t max_ledgers = 64;

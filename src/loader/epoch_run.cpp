@@ -129,7 +129,7 @@ void RowQueue::lay_ready(LoaderCore& core, const Claim& claim, std::unique_ptr<R
     ready_.push(claim);
   }
   try {
-    core.runner.submit(shared_from_this(), 1);
+    core.runner->submit(shared_from_this(), 1);
   } catch (...) {
     run_one();  // no memory to ask for a worker: this thread is one
   }
@@ -189,7 +189,7 @@ void RowQueue::submit_last() {
   if (core->io) {
     core->io->submit(shared_from_this(), num_rows);
   } else {
-    core->runner.submit(shared_from_this(), num_rows);
+    core->runner->submit(shared_from_this(), num_rows);
   }
 }
 
@@ -221,16 +221,16 @@ void RowQueue::stop() noexcept {
     stopped_ = true;
   }
   stop_source_.request_stop();  // may call back into a source: no lock is held
-  std::shared_ptr<LoaderCore> core;
-  std::deque<std::unique_ptr<PendingBatch>> batches;
-  std::unique_lock lock(mutex_);
-  progress_.wait(lock, [&] { return num_in_progress_ == 0; });
-  batches.swap(batches_);
-  core.swap(core_);
+  {
+    std::unique_lock lock(mutex_);
+    progress_.wait(lock, [&] { return num_in_progress_ == 0; });
+  }
+  // Tokens that are left over look at nothing of this any more: memory and core go without the lock.
+  batches_.clear();
   num_claimed_ = 0;
   returned_ = {};
   ready_ = {};
-  lock.unlock();  // so that memory and core go without it
+  core_.reset();
 }
 
 EpochRun::EpochRun(std::shared_ptr<LoaderCore> core, const Position& position)

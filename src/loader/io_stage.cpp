@@ -1,7 +1,10 @@
 #include "loader/io_stage.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "muster/error.hpp"
@@ -142,8 +145,15 @@ void ReadBuffer::count(std::uint64_t num_bytes) {
 IoStage::IoStage(std::shared_ptr<const Source> source, int num_threads, std::uint64_t max_bytes_in_flight)
     : source_(std::move(source)), num_async_reads_(source_->num_async_reads()), gate_(max_bytes_in_flight) {
   const int num_workers = num_async_reads_ > 0 ? 1 : num_threads;
-  for (int i = 0; i < num_workers; ++i) {
-    threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+  try {
+    for (int i = 0; i < num_workers; ++i) {
+      threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+    }
+  } catch (const std::system_error& error) {
+    throw ConfigError("loader",
+                      fmt::format("the system gives {} of {} io threads: {}; set LoaderOptions::num_io_threads "
+                                  "to fewer, or raise its limit",
+                                  threads_.size(), num_workers, error.code().message()));
   }
 }
 

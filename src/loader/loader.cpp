@@ -129,7 +129,7 @@ std::vector<Incident> Loader::undelivered() const { return impl_->core->log.unde
 
 LoaderStats Loader::stats() const {
   const LoaderCore& core = *impl_->core;
-  LoaderStats stats = core.recorder.snapshot(core.runner.num_threads(), core.io ? core.io->num_reads() : 0);
+  LoaderStats stats = core.recorder.snapshot(core.runner->num_threads(), core.io ? core.io->num_reads() : 0);
   if (core.io) {
     stats.num_bytes_in_flight = core.io->gate().num_held();
     stats.max_bytes_in_flight = core.io->gate().max_held();
@@ -141,6 +141,6 @@ Ledger Loader::ledger(std::uint64_t epoch) const { return impl_->core->log.ledge
 const Source& Loader::source() const noexcept { return *impl_->core->source; }
 const Pipeline& Loader::pipeline() const noexcept { return impl_->core->pipeline; }
 const LoaderOptions& Loader::options() const noexcept { return impl_->core->options; }
-int Loader::num_threads() const noexcept { return impl_->core->runner.num_threads(); }
+int Loader::num_threads() const noexcept { return impl_->core->runner->num_threads(); }
 
 }  // namespace muster

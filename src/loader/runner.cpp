@@ -26,6 +26,8 @@ class ProcessThreads {
       change(-num_threads);
     } catch (...) {
       // Too many workers stay allowed until the next change; nothing depends on it.
+      const std::lock_guard lock(mutex_);
+      total_ -= num_threads;
     }
   }
 

@@ -1,6 +1,6 @@
 // Runs tasks on oneTBB: the one place in muster that names it.
 //
-// A runner owns an arena of `num_threads` workers and really gets that many, also on fewer cores. oneTBB limits the
+// A TaskRunner owns an arena of `num_threads` workers and really gets that many, also on fewer cores. oneTBB limits the
 // workers of the whole process, and the lowest living tbb::global_control wins; so all runners together hold one
 // control, raised above the process's default by the threads of all living runners. This is muster's one exception
 // to "no global state"; it takes no worker from anybody else's arenas.
@@ -23,17 +23,28 @@ class TokenTask {
   virtual void run_one() noexcept = 0;
 };
 
-/// Thread-safe. Waits for all tokens to have run before it goes; must not be destroyed by one of them.
-class TaskRunner {
+/// Who runs tokens, in any order. Thread-safe. Waits for all of them to have run before it goes; must not be destroyed
+/// by one.
+class Runner {
+ public:
+  Runner() = default;
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+  virtual ~Runner() = default;
+
+  virtual int num_threads() const noexcept = 0;
+  /// Workers will call task->run_one() `num_tokens` times. Throws std::bad_alloc; some of the calls may come then.
+  virtual void submit(std::shared_ptr<TokenTask> task, std::int64_t num_tokens) = 0;
+};
+
+/// The workers of every loader.
+class TaskRunner final : public Runner {
  public:
   explicit TaskRunner(int num_threads);
-  TaskRunner(const TaskRunner&) = delete;
-  TaskRunner& operator=(const TaskRunner&) = delete;
-  ~TaskRunner();
+  ~TaskRunner() override;
 
-  int num_threads() const noexcept;
-  /// Workers will call task->run_one() `num_tokens` times. Throws std::bad_alloc; some of the calls may come then.
-  void submit(std::shared_ptr<TokenTask> task, std::int64_t num_tokens);
+  int num_threads() const noexcept override;
+  void submit(std::shared_ptr<TokenTask> task, std::int64_t num_tokens) override;
 
   /// One per core that this process may use.
   static int default_num_threads();

@@ -1,6 +1,7 @@
 #include "loader/state.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
@@ -8,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "json_object.hpp"
 #include "source/hash.hpp"
 
 namespace muster {
@@ -63,17 +65,9 @@ Identity identity_of(const LoaderCore& core) {
   return identity;
 }
 
-Json to_json(const Identity& identity) {
-  return {{"seed", identity.seed},
-          {"samples", identity.num_samples},
-          {"names", fmt::format("{:016x}", identity.data_set.names)},
-          {"labels", fmt::format("{:016x}", identity.data_set.labels)},
-          {"pipeline", identity.pipeline},
-          {"rows", identity.num_rows},
-          {"order", fmt::format("{:016x}", identity.order)},
-          {"global_batch", identity.global_batch_size},
-          {"last_batch", identity.last_batch}};
-}
+std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 /// The value of `key` as a T; refuses the state if it has none.
 template <class T>
@@ -91,6 +85,18 @@ T value_of(const Json& state, const char* key) {
     refuse(
         fmt::format("expected another kind of value for \"{}\" in the state, received a {}", key, found->type_name()));
   }
+}
+
+Json parse(std::string_view text) {
+  constexpr const char* expected = "expected the text that Loader::state() gave, received something else; is it whole?";
+  Json state;
+  try {
+    state = parse_json<Json>(text, "resume");
+  } catch (const ConfigError& error) {
+    refuse(fmt::format("{} ({})", expected, error.message()));
+  }
+  if (!state.is_object()) refuse(expected);
+  return state;
 }
 
 /// Refuses when a value of the state is not the loader's.
@@ -113,41 +119,44 @@ void expect_same_pipeline(const Json& state, const std::vector<std::string>& now
 }
 
 void expect_same_identity(const Json& state, const LoaderCore& core) {
-  const Json now = to_json(identity_of(core));
-  const auto number = [&](const char* key, const char* what, const char* advice) {
-    expect_same<std::uint64_t>(state, key, now[key].get<std::uint64_t>(), what, advice);
+  const Identity now = identity_of(core);
+  const auto number = [&](const char* key, std::uint64_t value, const char* what, const char* advice) {
+    expect_same(state, key, value, what, advice);
   };
-  const auto text = [&](const char* key, const char* what, const char* advice) {
-    expect_same<std::string>(state, key, now[key].get<std::string>(), what, advice);
+  const auto text = [&](const char* key, const std::string& value, const char* what, const char* advice) {
+    expect_same(state, key, value, what, advice);
   };
   const char* const same_data = "resume with the same files, or begin anew";
-  number("samples", "number of samples", same_data);
-  text("names", "names of samples (here as a hash)", same_data);
-  text("labels", "labels (here as a hash)", same_data);
-  expect_same_pipeline(state, now["pipeline"].get<std::vector<std::string>>());
-  number("seed", "seed", "set LoaderOptions::seed");
-  number("rows", "number of rows in an epoch", "set LoaderOptions::exclude or order as it was");
-  text("order", "order (here as a hash)", "set LoaderOptions::shuffle, exclude or order as it was");
-  number("global_batch", "global batch (batch size times ranks)",
+  number("samples", now.num_samples, "number of samples", same_data);
+  text("names", hex(now.data_set.names), "names of samples (here as a hash)", same_data);
+  text("labels", hex(now.data_set.labels), "labels (here as a hash)", same_data);
+  expect_same_pipeline(state, now.pipeline);
+  number("seed", now.seed, "seed", "set LoaderOptions::seed");
+  number("rows", now.num_rows, "number of rows in an epoch", "set LoaderOptions::exclude or order as it was");
+  text("order", hex(now.order), "order (here as a hash)", "set LoaderOptions::shuffle, exclude or order as it was");
+  number("global_batch", now.global_batch_size, "global batch (batch size times ranks)",
          "choose LoaderOptions::batch_size so that it stays the same");
-  text("last_batch", "last-batch policy", "set LoaderOptions::last_batch");
+  text("last_batch", now.last_batch, "last-batch policy", "set LoaderOptions::last_batch");
 }
 
 }  // namespace
 
 std::string state_of(const LoaderCore& core, const Position& position) {
+  // Not by way of a Json object: to let go of one takes memory, and ends the process where there is none.
   const Identity identity = identity_of(core);
-  Json state = {{"muster", state_version},
-                {"epoch", position.epoch},
-                {"next_row", position.next_batch * identity.global_batch_size},
-                {"failed", position.num_failed}};
-  state.update(to_json(identity));
-  return state.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::vector<std::string> pipeline;
+  for (const std::string& line : identity.pipeline) pipeline.push_back(quoted(line));
+  return fmt::format(
+      R"({{"muster":{},"epoch":{},"next_row":{},"failed":{},"seed":{},"samples":{},"names":"{}","labels":"{}",)"
+      R"("pipeline":[{}],"rows":{},"order":"{}","global_batch":{},"last_batch":"{}"}})",
+      state_version, position.epoch, position.next_batch * identity.global_batch_size, position.num_failed,
+      identity.seed, identity.num_samples, hex(identity.data_set.names), hex(identity.data_set.labels),
+      fmt::join(pipeline, ","), identity.num_rows, hex(identity.order), identity.global_batch_size,
+      identity.last_batch);
 }
 
 Position position_of(const LoaderCore& core, std::string_view text) {
-  const Json state = Json::parse(text, nullptr, false);
-  if (!state.is_object()) refuse("expected the text that Loader::state() gave, received something else; is it whole?");
+  const Json state = parse(text);
   if (const auto version = value_of<std::uint64_t>(state, "muster"); version != state_version) {
     refuse(fmt::format("expected a state of version {}, received one of version {}, which another muster wrote",
                        state_version, version));
