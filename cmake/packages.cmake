@@ -1,6 +1,6 @@
 # Debian packages, by CPack: configure with the preset `package`, then `cmake --build --preset package --target package`.
 # Those of a shared muster: libmuster0.1, libmuster-onnx0.1, libmuster-dev, muster.
-if(NOT BUILD_SHARED_LIBS)
+if(NOT (BUILD_SHARED_LIBS AND PROJECT_IS_TOP_LEVEL))
   return()
 endif()
 

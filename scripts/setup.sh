@@ -50,7 +50,7 @@ if $fuzz; then
   packages+=(clang libclang-rt-dev)
 fi
 if $lint; then
-  packages+=(git clang clang-format clang-tidy cppcheck)
+  packages+=(git clang clang-format clang-tidy cppcheck libonnx-dev)
 fi
 if $coverage; then
   packages+=(gcovr)

@@ -8,8 +8,9 @@ Usage: scripts/test.sh [--full]
 
 Installs missing packages, builds into build/, and runs the test suite. Run again, it does only what changed.
 
-  --full   with every optional part: the suite again under AddressSanitizer, UndefinedBehaviorSanitizer and
-           ThreadSanitizer, the comparison with torchvision, the shared library, the benchmarks
+  --full   with every optional part: the suite again under AddressSanitizer and UndefinedBehaviorSanitizer, what has
+           threads under ThreadSanitizer, the comparison with torchvision, the shared library, Debian packages, the
+           benchmarks
   --help   this text
 END
 }

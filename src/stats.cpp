@@ -67,7 +67,7 @@ Verdict judge(const LoaderStats& stats) {
     }
   }
   const double busy = std::accumulate(work.begin(), work.end(), 0.0);
-  const auto longest = std::ranges::max_element(work);
+  const auto* const longest = std::ranges::max_element(work);
   const auto step = static_cast<WorkStep>(longest - work.begin());
   return {std::string(name(step)),
           fmt::format("{}: {:.0f} % of the work, and the consumer waits for data {:.0f} % of its time; {}", name(step),

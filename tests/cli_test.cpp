@@ -168,8 +168,11 @@ TEST_CASE("cli: a misspelt subcommand or flag is answered with the one that was 
     CHECK(result.status == 2);
     CHECK(says(result.err, expected));
   }
-  const std::vector<std::vector<std::string>> nonsense = {
-      {"nonsense"}, {"bench", "data", "--nonsense"}, {"bench", "data", "more", "thread"}, {"bench", "data", "--"}};
+  const std::vector<std::vector<std::string>> nonsense = {{"nonsense"},
+                                                          {"bench", "data", "--nonsense"},
+                                                          {"bench", "data", "more", "thread"},
+                                                          {"bench", "data", "--"},
+                                                          {"--threads", "4", "bench", "data"}};
   for (const std::vector<std::string>& words : nonsense) {
     const Result result = run(words);
     CAPTURE(result.err);

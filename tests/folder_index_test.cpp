@@ -246,7 +246,7 @@ TEST_CASE("folder index: a link that an index passes off as an image does not le
     }
     CHECK(sample.bytes.empty());
   }
-  CHECK(message.find("expected a file inside the image folder") != std::string::npos);
+  CHECK(message.find("expected what lies inside the image folder") != std::string::npos);
 }
 
 TEST_CASE("folder index: a link that takes a way outside is followed anew") {

@@ -281,7 +281,10 @@ TEST_CASE("source: a folder that becomes a link while it is listed does not lead
     const fs::path root = dir.path() / "root", folder = root / "b/x", link = dir.path() / "link";
     for (const char* const name : {"a/1.jpg", "b/2.jpg", "b/x/3.jpg"}) test::write_file(root / name, "");
     make_link(link, outside.path());
-    REQUIRE(renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE) == 0);
+    if (renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE) != 0) {
+      MESSAGE("skipped: this file system cannot exchange two names");
+      return;
+    }
     const std::jthread exchanging([&](const std::stop_token& stop) {
       while (!stop.stop_requested()) renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
     });
@@ -296,6 +299,7 @@ TEST_CASE("source: a folder that becomes a link while it is listed does not lead
       }
       return listed;
     });
+    CHECK(std::ranges::any_of(names, [](const std::string& name) { return has(name, "1.jpg"); }));
     for (const std::string& name : names) REQUIRE(!has(name, "secret"));
   }
 }
@@ -618,7 +622,7 @@ TEST_CASE("source: a list does not lead out of its folder, unless it is allowed 
   make_link(list.dir.path() / "folder", outside.path());
   make_link(list.dir.path() / "inside.jpg", "real.jpg");
   const CsvList strict(list.path);
-  CHECK(has(message_of([&] { text_of(strict, 0); }), "expected a file inside the list's folder"));
+  CHECK(has(message_of([&] { text_of(strict, 0); }), "expected what lies inside the list's folder"));
   CHECK(has(message_of([&] { text_of(strict, 1); }), "CsvListOptions::allow_outside"));
   CHECK(text_of(strict, 2) == "inside");
   const CsvList open(list.path, {.allow_outside = true});

@@ -673,6 +673,7 @@ TEST_CASE("trace: text that is no layers is refused with its line") {
            {"AdaptiveMaxPool2d((1, 2, 3))", "AdaptiveMaxPool2d: output_size is a number or (height, width)"},
            {"Upsample(scale_factor=(2.0, 3.0))", "scale_factor: expected a number, received (2.0, 3.0)"},
            {"Conv2d(3, 16, 5, kernel_size=3)", "receives kernel_size twice"},
+           {"Conv2d(3, 16, kernel_size=5, kernel_size=3)", "receives kernel_size twice"},
            {"Conv2d(3, 16, 5", "the brackets of Conv2d are not closed"},
            {"Conv2d(3, 16, 5, stride=2, padding='same')", "goes with stride 1 only"},
            {"Flatten())", "a ')' without its '('"},

@@ -34,7 +34,7 @@ class ImageFolder : public Source {
  public:
   /// Lists the folder. Throws SourceError: no such folder, no class folder in it, a class without an image;
   /// ConfigError: options out of range.
-  explicit ImageFolder(std::filesystem::path root, ImageFolderOptions options = {});
+  explicit ImageFolder(const std::filesystem::path& root, const ImageFolderOptions& options = {});
 
   std::uint64_t size() const override;
   void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override;

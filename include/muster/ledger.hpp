@@ -64,7 +64,7 @@ struct Ledger {
 
   /// One line of JSON; the inverse throws ConfigError.
   std::string to_json() const;
-  static Ledger from_json(std::string_view json);
+  static Ledger from_json(std::string_view text);
 
   friend bool operator==(const Ledger&, const Ledger&) = default;
 };

@@ -37,7 +37,7 @@ struct LoaderOptions {
   std::uint64_t seed = 0;                     // of order, draws and substitutes
   LastBatch last_batch = LastBatch::partial;  // when the size does not divide
   /// For SourceError, DecodeError and StageError. What is no sample's fault always raises: ShapeError, ConfigError, and
-  /// want of memory.
+  /// want of memory (libtiff's own is told as an error of the image).
   OnError on_error = OnError::raise;
   std::optional<DType> dtype = {};  // default: float32 if the pipeline makes floats, else uint8
   Layout layout = Layout::nchw;

@@ -96,7 +96,7 @@ class Pipeline {
 
   /// {"stages":[{"Resize":{"size":256}}, …]}, optionally with "decode". What is left out has its default;
   /// an unknown key is refused with the nearest known name (ConfigError).
-  static Pipeline from_json(std::string_view json);
+  static Pipeline from_json(std::string_view text);
   /// "imagenet-train", "imagenet-eval", "letterbox-640"; throws ConfigError naming the presets otherwise.
   static Pipeline preset(std::string_view name);
   static std::vector<std::string> preset_names();

@@ -51,7 +51,7 @@ class TarSource : public Source {
  public:
   /// Paths or URLs. Throws SourceError: an archive that cannot be opened or is none, one that decompresses to more than
   /// the options allow, not one sample in any, or a failure to read; ConfigError: no archive, or options out of range.
-  explicit TarSource(std::vector<std::string> archives, TarOptions options = {});
+  explicit TarSource(const std::vector<std::string>& archives, TarOptions options = {});
 
   std::uint64_t size() const override;
   void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override;

@@ -15,8 +15,8 @@ struct Undecided : std::runtime_error {
 
 struct Command {
   CLI::App* parser = nullptr;
-  std::function<void()>
-      run;  // throws ConfigError when the call was wrong, Undecided, anything else when the run failed
+  /// Throws ConfigError when the call was wrong, Undecided, anything else when the run failed.
+  std::function<void()> run;
 };
 
 Command add_inspect(CLI::App& program);

@@ -291,7 +291,7 @@ Command add_export(CLI::App& program) {
                    "the first K batches of the epoch, or all; more than one need {} in FILE. With --state, those that "
                    "earlier calls wrote count [1]")
       ->option_text("K|all")
-      ->transform([](std::string text) { return text == "all" ? std::to_string(all_batches) : text; })
+      ->transform([](const std::string& text) { return text == "all" ? std::to_string(all_batches) : text; })
       ->check(whole_number(1));
   add_output(*parser, *options, "--labels", options->labels, "write the labels, too (int64)", "FILE.npy");
   add_output(*parser, *options, "--records", options->records, "one JSON line per row: what it shows");

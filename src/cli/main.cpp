@@ -45,7 +45,7 @@ std::string did_you_mean(const CLI::App& program) {
     if (!called.empty() && !word.starts_with("-")) continue;  // the value of an option, or a file too many
     const std::string name = word.substr(0, word.find('='));
     const std::string meant = muster::cli::nearest(name, known);
-    if (!meant.empty()) return fmt::format("; {} is unknown, did you mean {}?", name, meant);
+    if (!meant.empty() && meant != name) return fmt::format("; {} is unknown, did you mean {}?", name, meant);
   }
   return {};
 }

@@ -152,7 +152,7 @@ std::string class_name(const Source& source, std::int64_t label) {
 }
 
 std::shared_ptr<const Source> open_source(const SourceOptions& options) {
-  const std::shared_ptr<const Source> source = open_listing(options);
+  std::shared_ptr<const Source> source = open_listing(options);
   tell_faults(*source);
   if (source->size() == 0) throw SourceError("open", fmt::format("{} holds no samples", shown_dir(options)));
   return source;

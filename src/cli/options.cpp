@@ -94,9 +94,9 @@ void add_options(CLI::App& parser, Options& options) {
   add_source_options(parser, options);
   parser.callback([&options] { own_files(options); });  // before anything is opened
 
-  const auto preset = add_choice(parser, "--preset", options.preset, Pipeline::preset_names(),
-                                 fmt::format("pipeline by name [{}]", options.preset))
-                          ->group(pixels_group);
+  auto* const preset = add_choice(parser, "--preset", options.preset, Pipeline::preset_names(),
+                                  fmt::format("pipeline by name [{}]", options.preset))
+                           ->group(pixels_group);
   add_input(parser, options, "--pipeline", options.pipeline_file, "pipeline from a JSON file, instead of a preset")
       ->excludes(preset)
       ->group(pixels_group);

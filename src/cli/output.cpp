@@ -49,9 +49,9 @@ std::string visible(std::string_view text) {
   return shown;
 }
 
-void print(std::string_view bytes) {
-  const std::string text = visible(bytes);
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+void print(std::string_view text) {
+  const std::string shown = visible(text);
+  if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size() || std::fflush(stdout) != 0) {
     const int cause = errno;
     throw std::system_error(cause, std::generic_category(), "cannot write to standard output");
   }
@@ -89,7 +89,7 @@ bool is_left_behind(const std::filesystem::path& path) {
   return kill(process, 0) != 0 && errno == ESRCH;
 }
 
-OutputFile::OutputFile(const std::filesystem::path& path) : path_(path) {
+OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
   const bool exists = std::filesystem::exists(path_);
   const bool in_place = exists && !std::filesystem::is_regular_file(path_);
   if (exists && !in_place) path_ = std::filesystem::canonical(path_);
@@ -137,8 +137,8 @@ void write_whole(const std::filesystem::path& path, std::string_view text) {
   file.commit();
 }
 
-GrowingFile::GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes)
-    : path_(path), num_bytes_(num_bytes) {
+GrowingFile::GrowingFile(std::filesystem::path path, std::uint64_t num_bytes)
+    : path_(std::move(path)), num_bytes_(num_bytes) {
   file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (file_ < 0) fail_to_write(path_);
   const auto length = static_cast<off_t>(num_bytes);

@@ -45,7 +45,7 @@ bool is_left_behind(const std::filesystem::path& path);
 /// Errors are std::system_error and name the path.
 class OutputFile {
  public:
-  explicit OutputFile(const std::filesystem::path& path);
+  explicit OutputFile(std::filesystem::path path);
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile();
@@ -76,7 +76,7 @@ class GrowingFile {
  public:
   /// Keeps the first `num_bytes` of a file that has at least so many, and forgets the rest. What
   /// is no regular file (a device, a pipe) is only written to.
-  explicit GrowingFile(const std::filesystem::path& path, std::uint64_t num_bytes = 0);
+  explicit GrowingFile(std::filesystem::path path, std::uint64_t num_bytes = 0);
   GrowingFile(const GrowingFile&) = delete;
   GrowingFile& operator=(const GrowingFile&) = delete;
   ~GrowingFile();

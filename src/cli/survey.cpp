@@ -144,6 +144,7 @@ std::vector<ClassCount> count_classes(const std::vector<Probed>& samples, const 
   for (const Probed& sample : samples) ++labels[sample.label];
   for (std::int64_t label = 0; label < std::ssize(source.classes()); ++label) labels.try_emplace(label, 0);
   std::vector<ClassCount> classes;
+  classes.reserve(labels.size());
   for (const auto& [label, count] : labels) classes.push_back({label, class_name(source, label), count});
   return classes;
 }

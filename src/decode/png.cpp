@@ -63,7 +63,7 @@ class PngReader {
         PNG_LIBPNG_VER_STRING, this, [](png_structp png, png_const_charp text) { self(png).on_error(text); },
         [](png_structp, png_const_charp) {});
     info_ = png_ == nullptr ? nullptr : png_create_info_struct(png_);
-    if (info_ == nullptr) {
+    if (info_ == nullptr) {  // or libpng is not the one of its header, which the linker sees to
       png_destroy_read_struct(&png_, nullptr, nullptr);
       throw std::bad_alloc();
     }

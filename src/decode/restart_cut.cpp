@@ -13,10 +13,10 @@ struct Interval {
 
 /// How the entropy-coded data are divided.
 struct Grid {
-  Size mcu;                       // in pixels
-  Size num_mcus;                  // of the image
-  std::int64_t restart_interval;  // in MCUs; divides num_mcus.width
-  std::int64_t segments_per_row;
+  Size mcu;                           // in pixels
+  Size num_mcus;                      // of the image
+  std::int64_t restart_interval = 0;  // in MCUs; divides num_mcus.width
+  std::int64_t segments_per_row = 0;
 };
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

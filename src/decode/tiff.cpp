@@ -20,7 +20,7 @@ class TiffReader {
  public:
   TiffReader(Bytes bytes, std::int64_t max_allocation) : bytes_(bytes) {
     TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
-    if (options == nullptr) fail("out of memory");
+    if (options == nullptr) throw std::bad_alloc();
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, static_cast<tmsize_t>(max_allocation));
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, this);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, this);

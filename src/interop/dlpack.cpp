@@ -62,7 +62,7 @@ dlpack::Capsule<Managed> export_tensor(Tensor&& tensor, dlpack::Device device) {
 }
 
 DType dtype_of(const dlpack::DataType& type) {
-  const auto found = std::ranges::find(types, type, &std::pair<DType, dlpack::DataType>::second);
+  const auto* const found = std::ranges::find(types, type, &std::pair<DType, dlpack::DataType>::second);
   if (found == std::end(types)) {
     refuse("uint8, float16, bfloat16, float32 or int64",
            fmt::format("type code {} of {} bits and {} lanes", static_cast<int>(type.code), type.bits, type.lanes));

@@ -44,7 +44,8 @@ std::optional<DType> dtype_of(int type) {
 const onnx::ValueInfoProto& choose_input(const onnx::GraphProto& graph, std::string_view wanted, const OnnxFile& file) {
   std::set<std::string> fixed;
   for (const onnx::TensorProto& tensor : graph.initializer()) fixed.insert(tensor.name());
-  std::vector<const onnx::ValueInfoProto*> inputs, images;
+  std::vector<const onnx::ValueInfoProto*> inputs;
+  std::vector<const onnx::ValueInfoProto*> images;
   for (const onnx::ValueInfoProto& input : graph.input()) {
     if (fixed.contains(input.name())) continue;
     if (!wanted.empty() && input.name() == wanted) return input;

@@ -11,7 +11,7 @@ namespace muster {
 /// Whatever is wrong with the file throws ConfigError that names it.
 class OnnxFile {
  public:
-  explicit OnnxFile(const std::filesystem::path& path) : path_(path) {}
+  explicit OnnxFile(std::filesystem::path path) : path_(std::move(path)) {}
 
   [[noreturn]] void fail(const std::string& message) const;
   /// The model without its weights, as far as shapes cannot depend on them.

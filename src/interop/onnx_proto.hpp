@@ -30,7 +30,7 @@ constexpr std::size_t longest_content = 1024;  // elements; shapes and axes are 
 /// protobuf would print what is wrong with a file to standard error.
 class Quiet {
  public:
-  Quiet() : silencer_() {}
+  Quiet() : silencer_() {}  // so that one is not unused. NOLINT(readability-redundant-member-init)
 
  private:
   google::protobuf::LogSilencer silencer_;

@@ -18,12 +18,13 @@ void make_room(std::vector<T>& values, std::size_t num_more) {
 void DeliveryLog::record(const Delivery& delivery) {
   const Ledger delivered = batch_ledger(delivery);
   const std::lock_guard lock(mutex_);
-  // All that may fail comes first.
-  Ledger& ledger = ledger_of(delivery.batch.epoch);
+  Ledger& ledger = ledger_of(delivery.batch.epoch);  // an empty one says the same as none
+  // All else that may fail comes before anything is counted.
   make_room(ledger.runs, delivered.runs.size());
   make_room(ledger.exceptions, delivered.exceptions.size());
   add(delivery.batch.incidents);
   ledger.merge(delivered);
+  if (ledgers_.size() > max_ledgers) ledgers_.pop_front();
   add_to_report(delivery);
   position_ = delivery.after;
 }
@@ -117,7 +118,6 @@ Ledger DeliveryLog::batch_ledger(const Delivery& delivery) const {
 Ledger& DeliveryLog::ledger_of(std::uint64_t epoch) {
   const auto found = std::ranges::find(ledgers_, epoch, &Ledger::epoch);
   if (found != ledgers_.end()) return *found;
-  if (ledgers_.size() == max_ledgers) ledgers_.pop_front();
   Ledger& ledger = ledgers_.emplace_back();
   ledger.epoch = epoch;
   ledger.num_rows = num_rows_;

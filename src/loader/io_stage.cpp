@@ -151,9 +151,9 @@ IoStage::IoStage(std::shared_ptr<const Source> source, int num_threads, std::uin
     }
   } catch (const std::system_error& error) {
     throw ConfigError("loader",
-                      fmt::format("the system gives {} of {} io threads: {}; set LoaderOptions::num_io_threads "
-                                  "to fewer, or raise its limit",
-                                  threads_.size(), num_workers, error.code().message()));
+                      fmt::format("the system gives {} of {} io threads: {}; raise its limit{}", threads_.size(),
+                                  num_workers, error.code().message(),
+                                  num_async_reads_ > 0 ? "" : ", or set LoaderOptions::num_io_threads to fewer"));
   }
 }
 

@@ -42,6 +42,7 @@ bool EpochRange::advance(const std::stop_token& stop) { return impl_ && impl_->a
 
 EpochRange::iterator EpochRange::begin() { return advance() ? iterator(this) : iterator(); }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): a stop token is given away, as the standard library has it
 std::optional<Batch> EpochRange::next(std::stop_token stop) {
   if (!advance(stop)) return std::nullopt;
   return std::move(batch_);

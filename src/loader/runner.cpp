@@ -37,7 +37,7 @@ class ProcessThreads {
     const int total = total_ + difference;
     std::unique_ptr<tbb::global_control> control;
     if (total > 0) {
-      const auto limit = static_cast<std::size_t>(tbb::info::default_concurrency() + total);
+      const auto limit = static_cast<std::size_t>(tbb::info::default_concurrency()) + static_cast<std::size_t>(total);
       control = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, limit);
     }
     total_ = total;

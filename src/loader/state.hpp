@@ -10,7 +10,8 @@ namespace muster {
 
 /// One line of JSON.
 std::string state_of(const LoaderCore& core, const Position& position);
-/// Where `state` goes on. Throws ConfigError: no state, or one of another data set, pipeline, order or batch.
-Position position_of(const LoaderCore& core, std::string_view state);
+/// Where the state that is `text` goes on. Throws ConfigError: no state, or one of another data set, pipeline, order or
+/// batch.
+Position position_of(const LoaderCore& core, std::string_view text);
 
 }  // namespace muster

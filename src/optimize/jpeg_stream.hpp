@@ -5,9 +5,12 @@
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
+#include <new>
 #include <vector>
 
 #include <jpeglib.h>
+
+#include <jerror.h>  // after jpeglib.h
 
 #include "decode/jump.hpp"
 #include "muster/decode.hpp"
@@ -21,10 +24,12 @@ class JpegErrors {
  public:
   JpegErrors();
 
-  /// Runs steps that call libjpeg; see run_guarded. Throws DecodeError where libjpeg fails or warns.
+  /// Runs steps that call libjpeg; see run_guarded. Throws DecodeError where libjpeg fails or warns, std::bad_alloc.
   template <class Step>
   void run(const Step& step) {
-    if (!codec::run_guarded(jump_, step)) fail(message_);
+    if (codec::run_guarded(jump_, step)) return;
+    if (callbacks_.msg_code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
+    fail(message_);
   }
 
  protected:

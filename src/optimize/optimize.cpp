@@ -213,7 +213,7 @@ void expect_same_coefficients(JpegReader& original, JpegReader& result) {
       JBLOCKARRAY ours = nullptr;
       JBLOCKARRAY theirs = nullptr;
       const auto row_of = [y](JpegReader& reader, int index, JBLOCKARRAY& rows) {
-        const auto common = reinterpret_cast<j_common_ptr>(&reader.info());
+        auto* const common = reinterpret_cast<j_common_ptr>(&reader.info());
         reader.run(
             [&] { rows = reader.info().mem->access_virt_barray(common, reader.coefficients(index), y, 1, FALSE); });
       };

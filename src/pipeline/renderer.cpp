@@ -135,7 +135,7 @@ struct Renderer::Impl {
   template <class Fetch>
   void keep(const GeometryPass& pass, Fetch& fetch);
 
-  void apply(std::size_t stage, const Plan& plan);
+  void apply(std::size_t index, const Plan& plan);
   void check_pixels(Size size, std::string_view what) const;
   void check_nearest(const ResampleJob& job) const;
 

@@ -64,7 +64,7 @@ class InverseTable {
   }
 
   std::uint8_t operator()(float value) const {
-    const auto above = std::ranges::lower_bound(sorted_, value, {}, &Entry::value);
+    const auto* const above = std::ranges::lower_bound(sorted_, value, {}, &Entry::value);
     if (above == sorted_.begin()) return above->pixel;
     if (above == sorted_.end()) return sorted_.back().pixel;
     const Entry& below = above[-1];

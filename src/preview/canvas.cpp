@@ -33,7 +33,8 @@ std::string to_ascii(std::string_view text) {
       {{"×", "x"}, {"−", "-"}, {"±", "+-"}, {"°", " deg"}, {"·", "-"}}};
   std::string ascii;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto sign = std::ranges::find_if(signs, [&](const auto& s) { return text.substr(i).starts_with(s.first); });
+    const auto* const sign =
+        std::ranges::find_if(signs, [&](const auto& s) { return text.substr(i).starts_with(s.first); });
     if (sign != signs.end()) {
       ascii += sign->second;
       i += sign->first.size() - 1;

@@ -138,6 +138,7 @@ std::vector<std::optional<std::uint64_t>> rows_of(const Order& order, std::uint6
     --num_missing;
   }
   std::vector<std::optional<std::uint64_t>> found;
+  found.reserve(ids.size());
   for (const std::uint64_t id : ids) found.push_back(rows[id]);
   return found;
 }

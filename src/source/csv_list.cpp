@@ -31,7 +31,7 @@ struct Record {
 /// Reads records as RFC 4180 writes them; ends lines at LF, CRLF, or the end of the text.
 class CsvReader {
  public:
-  CsvReader(std::string_view text, const fs::path& file) : text_(text), file_(file) {}
+  CsvReader(std::string_view text, fs::path file) : text_(text), file_(std::move(file)) {}
 
   [[noreturn]] void fail(std::uint64_t line, const std::string& message) const {
     throw SourceError("csv list", fmt::format("line {}: {}", line, message),
@@ -275,9 +275,10 @@ std::int64_t CsvList::label(std::uint64_t id) const { return listing_->label(id)
 
 /// Goes over everything, so that fingerprint() need not. Passwords are no part of it.
 Fingerprint CsvList::hash_listing() const {
-  ContentHash names, labels;
-  for (std::uint64_t id = 0; id < size(); ++id) {
-    names.add(name(id));
+  ContentHash names;
+  ContentHash labels;
+  for (std::uint64_t id = 0; id < CsvList::size(); ++id) {
+    names.add(CsvList::name(id));
     labels.add(static_cast<std::uint64_t>(listing_->label(id)));
   }
   for (const std::string& class_name : listing_->classes) labels.add(class_name);

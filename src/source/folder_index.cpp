@@ -41,7 +41,7 @@ FolderStamp read_stamp(IndexReader& reader) {
 void write_link(IndexWriter& writer, const WalkedLink& link) {
   writer.text(link.path);
   writer.text(link.target);
-  writer.number(link.is_folder);
+  writer.number(link.is_folder ? 1 : 0);
 }
 
 WalkedLink read_link(IndexReader& reader) {

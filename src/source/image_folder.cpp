@@ -81,7 +81,8 @@ void expect_images(const fs::path& root, const ImageFolderOptions& options, cons
 // torchvision 0.14, datasets/folder.py: classes are sorted(folders of the root); within one,
 //   for folder, _, files in sorted(os.walk(root / class, followlinks=True)): for file in sorted(files)
 // where folders compare by their whole path, so that "a b" comes before "a/b".
-ImageFolder::ImageFolder(std::filesystem::path root, ImageFolderOptions options) : max_bytes_(options.max_bytes) {
+ImageFolder::ImageFolder(const std::filesystem::path& root, const ImageFolderOptions& options)
+    : max_bytes_(options.max_bytes) {
   expect_at_least("image folder", "ImageFolderOptions::max_bytes", max_bytes_, 1);
   root_ = canonical_root(root);  // reads must not depend on the working directory
   folder_ = std::make_shared<const RootFolder>(root_, "the image folder", "a CsvList with allow_outside takes such");

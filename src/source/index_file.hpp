@@ -47,7 +47,7 @@ class IndexReader {
   }
 
   std::uint64_t number() {
-    std::uint64_t value;
+    std::uint64_t value = 0;
     std::memcpy(&value, take(sizeof value).data(), sizeof value);
     return value;
   }

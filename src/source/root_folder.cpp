@@ -66,8 +66,8 @@ FileDescriptor RootFolder::open_inside(const fs::path& relative, int flags) cons
   const fs::path path = path_ / relative;
   const fs::path canonical = fs::canonical(path);
   if (!is_within(path_, canonical)) {
-    throw SourceError("read", fmt::format("expected a file inside {}, received {}, which a link leads to {}; {}", name_,
-                                          path.native(), canonical.native(), advice_));
+    throw SourceError("read", fmt::format("expected what lies inside {}, received {}, which a link leads to {}; {}",
+                                          name_, path.native(), canonical.native(), advice_));
   }
   return open_step_by_step(canonical.lexically_relative(path_), flags);
 }

@@ -17,6 +17,7 @@ void Sample::expect_bytes(std::uint64_t num_bytes) {
 }
 
 void Source::read_async(std::uint64_t id, Sample& sample, std::stop_token stop,
+                        // Others keep it. NOLINTNEXTLINE(performance-unnecessary-value-param)
                         std::function<void(std::exception_ptr)> done) const {
   std::exception_ptr error;
   try {

@@ -111,7 +111,8 @@ void TarSource::Impl::index(TarArchive& archive, ListingBudget& budget) {
 }
 
 void TarSource::Impl::number_samples() {
-  ContentHash names, labels;
+  ContentHash names;
+  ContentHash labels;
   bool is_any_compressed = false;
   for (TarArchive& archive : archives) {
     archive.first_id = num_samples;
@@ -143,7 +144,7 @@ void TarSource::Impl::number_samples() {
   }
 }
 
-TarSource::TarSource(std::vector<std::string> archives, TarOptions options) {
+TarSource::TarSource(const std::vector<std::string>& archives, TarOptions options) {
   expect_valid(archives, options);
   auto impl = std::make_shared<Impl>();
   impl->options = std::move(options);

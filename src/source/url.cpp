@@ -89,7 +89,7 @@ bool begins_with_host(std::string_view text) {
 /// What a server may make of the path, at worst: decoded once. Nothing if a part of it leads upwards, or if it holds
 /// what some servers take for a slash.
 std::optional<std::string> decoded_path(const ParsedUrl& url) {
-  const std::optional<std::string> path = url.part(CURLUPART_PATH, CURLU_URLDECODE);
+  std::optional<std::string> path = url.part(CURLUPART_PATH, CURLU_URLDECODE);
   if (!path || path->find('\\') != std::string::npos) return std::nullopt;
   for (std::size_t begin = 0; begin < path->size();) {
     const std::size_t end = std::min(path->find('/', begin), path->size());
@@ -144,7 +144,8 @@ std::string resolve_url(const std::string& base, const std::string& reference) {
 }
 
 bool is_beneath(const std::string& base, const std::string& url) {
-  ParsedUrl folder, file;
+  ParsedUrl folder;
+  ParsedUrl file;
   if (folder.set(base) != nullptr || file.set(url) != nullptr) return false;
   for (const CURLUPart part : {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT}) {
     const std::optional<std::string> a = folder.part(part, CURLU_DEFAULT_PORT);

@@ -65,7 +65,8 @@ Call::Call(std::string name, std::string_view arguments, int line) : name_(std::
     const std::size_t equals = part.find('=');
     const std::string_view key = trim(part.substr(0, equals));
     if (equals != std::string_view::npos && std::ranges::all_of(key, is_word)) {
-      named_.emplace(key, trim(part.substr(equals + 1)));
+      if (!named_.emplace(key, trim(part.substr(equals + 1))).second)
+        fail(fmt::format("{} receives {} twice", name_, key));
     } else {
       positional_.emplace_back(part);
     }

@@ -13,7 +13,7 @@ namespace muster {
 struct Walk {
   std::vector<Value> values = {};  // of the network; 0 is the batch
   struct Found {
-    std::size_t node;  // index; nodes.size() for the model's input
+    std::size_t node = 0;  // index; nodes.size() for the model's input
     Fault fault;
   };
   std::vector<Found> faults = {};    // of the input first, then in the order of nodes

@@ -7,6 +7,7 @@ build=$1 work=$2 tests=$3 version=$4
 
 rm -rf "$work"
 mkdir -p "$work/try"
+chmod 777 "$work"  # mmdebstrap may be another user in a namespace of its own
 (cd "$build" && cpack -G DEB -B "$work/debs")
 cp "$work"/debs/*.deb "$work/try"
 cp -r "$tests/consumer" "$tests/try_debian.sh" "$work/try"

@@ -23,5 +23,6 @@ if(MUSTER_FULL_TESTS)
   add_test(NAME package.debian
     COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/check_debian.sh ${CMAKE_CURRENT_BINARY_DIR}/shared
       ${CMAKE_CURRENT_BINARY_DIR}/package_debian ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_VERSION})
-  set_tests_properties(package.debian PROPERTIES TIMEOUT 1800 FIXTURES_REQUIRED shared_tree SKIP_RETURN_CODE 77)
+  set_tests_properties(package.debian PROPERTIES TIMEOUT 1800 PROCESSORS 2 FIXTURES_REQUIRED shared_tree
+    SKIP_RETURN_CODE 77)
 endif()
