@@ -44,7 +44,7 @@ if $full; then
   packages+=(libbenchmark-dev libopencv-imgcodecs-dev libjpeg-turbo-progs python3-numpy python3-pil python3-torchvision
     g++-aarch64-linux-gnu qemu-user nginx-light openssl doxygen libopenmpi-dev openmpi-bin
     libtorch-dev libopencv-dnn-dev libonnx-dev clang
-    dpkg-dev mmdebstrap)
+    dpkg-dev file mmdebstrap)
 fi
 if $fuzz; then
   packages+=(clang libclang-rt-dev)
