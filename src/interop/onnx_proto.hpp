@@ -1,4 +1,4 @@
-// ONNX's own classes, without their warnings, and what is asked of them in more than one place.
+// What is asked of ONNX's own classes in more than one place.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wall"
-#pragma GCC diagnostic ignored "-Wextra"
-#pragma GCC diagnostic ignored "-Wpedantic"
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#include <google/protobuf/stubs/logging.h>
-#include <onnx/onnx_pb.h>
-#pragma GCC diagnostic pop
-
+#include "interop/onnx_headers.hpp"
 #include "trace/network.hpp"
 
 namespace muster {
