@@ -12,6 +12,7 @@
 
 #include "jpeg.hpp"
 #include "muster/muster.hpp"
+#include "output_trial.hpp"
 #include "program.hpp"
 #include "support.hpp"
 
@@ -20,15 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Given {
-  explicit Given(const fs::path& root) : folder(root / "data"), pipeline(root / "pipeline.json"), out(root / "out") {
-    for (std::uint32_t i = 0; i < 8; ++i) {
-      write_file(folder / "a" / fmt::format("{}.jpg", i), write_jpeg(noise_image({40, 50}, 3, i + 1), {}));
-    }
-    write_file(folder / "a" / "8.jpg", "no image");
-    write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
-    fs::create_directory(out);
-  }
+struct Given : OutputTrial {
+  using OutputTrial::OutputTrial;
 
   /// `command` with all that it needs but the output `option`, which goes to `path`.
   Words call(const std::string& command, const std::string& option, const std::string& path,
@@ -39,8 +33,6 @@ struct Given {
     if (command == "export" && option != "--output") words.insert(words.end(), {"-o", out / "{}.npy"});
     return words;
   }
-
-  fs::path folder, pipeline, out;
 };
 
 struct Output {

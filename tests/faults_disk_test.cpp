@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 
 #include "jpeg.hpp"
+#include "output_trial.hpp"
 #include "program.hpp"
 #include "support.hpp"
 
@@ -60,19 +61,7 @@ Result run_limited(const Words& words, std::uintmax_t max_bytes) {
   return result;
 }
 
-/// Eight images, a file that is none, and a pipeline.
-struct Given {
-  explicit Given(const fs::path& root) : folder(root / "data"), pipeline(root / "pipeline.json"), out(root / "out") {
-    for (std::uint32_t i = 0; i < 8; ++i) {
-      write_file(folder / "a" / fmt::format("{}.jpg", i), write_jpeg(noise_image({40, 50}, 3, i + 1), {}));
-    }
-    write_file(folder / "a" / "8.jpg", "no image");
-    write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
-    fs::create_directory(out);
-  }
-
-  fs::path folder, pipeline, out;
-};
+using Given = OutputTrial;
 
 enum class Kind {
   whole,    // takes its name once it is complete
