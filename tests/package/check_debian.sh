@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes Debian packages of the shared build in BUILD_DIR and tries them in a clean root: what they name as dependencies
-# is all that is installed there, besides a compiler. Exit status 77: no root can be made here.
+# is all that is installed there, besides a compiler, and nothing of this environment is known there. Exit status 77: no
+# root can be made here.
 set -euo pipefail
 
 build=$1 work=$2 tests=$3 version=$4
@@ -20,7 +21,7 @@ echo "ours depend on $depends"
 if ! mmdebstrap --variant=minbase --include="$depends,g++,cmake,ninja-build,pkg-config" \
   --customize-hook="touch '$work/stands'" \
   --customize-hook="copy-in '$work/try' /" \
-  --customize-hook="chroot \"\$1\" sh /try/try_debian.sh $version" \
+  --customize-hook="chroot \"\$1\" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh /try/try_debian.sh $version" \
   --format=null bookworm; then
   [[ -e $work/stands ]] && exit 1
   echo "No clean root could be made here: the packages were made, but not tried." >&2
