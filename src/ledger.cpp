@@ -8,7 +8,7 @@
 #include <span>
 #include <utility>
 
-#include "json_object.hpp"
+#include "json.hpp"
 #include "muster/random.hpp"
 
 namespace muster {
@@ -231,28 +231,28 @@ void Ledger::merge(const Ledger& other) {
 }
 
 std::string Ledger::to_json() const {
-  using Json = nlohmann::ordered_json;
-  Json json = {{"version", json_version},
-               {"epoch", epoch},
-               {"num_rows", num_rows},
-               {"runs", Json::array()},
-               {"shown", fmt::format("{:016x}{:016x}", shown.high, shown.low)},
-               {"num_shown", num_shown},
-               {"num_fillers", num_fillers},
-               {"num_wrapped", num_wrapped},
-               {"exceptions", Json::array()}};
+  Json::List told_runs, told_exceptions;
   for (const RowRun& run : runs) {
-    json["runs"].push_back({{"first", run.first}, {"stride", run.stride}, {"count", run.count}});
+    told_runs.push_back(Json::Object{{"first", run.first}, {"stride", run.stride}, {"count", run.count}});
   }
   for (const LedgerException& exception : exceptions) {
-    const Json substitute = exception.substitute_id ? Json(*exception.substitute_id) : Json(nullptr);
-    json["exceptions"].push_back({{"row", exception.row}, {"id", exception.sample_id}, {"substitute", substitute}});
+    told_exceptions.push_back(
+        Json::Object{{"row", exception.row}, {"id", exception.sample_id}, {"substitute", exception.substitute_id}});
   }
-  return json.dump();
+  const Json::Object object = {{"version", json_version},
+                               {"epoch", epoch},
+                               {"num_rows", num_rows},
+                               {"runs", std::move(told_runs)},
+                               {"shown", fmt::format("{:016x}{:016x}", shown.high, shown.low)},
+                               {"num_shown", num_shown},
+                               {"num_fillers", num_fillers},
+                               {"num_wrapped", num_wrapped},
+                               {"exceptions", std::move(told_exceptions)}};
+  return Json(object).dump();
 }
 
 Ledger Ledger::from_json(std::string_view text) {
-  const JsonObject::Json json = JsonObject::parse(text, "ledger");
+  const Json json = Json::parse(text, "ledger");
   const JsonObject object(json, "ledger");
   const std::uint64_t version = object.number("version");
   if (version != json_version) {
@@ -264,11 +264,11 @@ Ledger Ledger::from_json(std::string_view text) {
                 .num_shown = object.number("num_shown"),
                 .num_fillers = object.number("num_fillers"),
                 .num_wrapped = object.number("num_wrapped")};
-  for (const JsonObject::Json& element : object.list("runs")) {
+  for (const Json& element : object.list("runs")) {
     const JsonObject run(element, "ledger");
     ledger.runs.push_back({.first = run.number("first"), .stride = run.number("stride"), .count = run.number("count")});
   }
-  for (const JsonObject::Json& element : object.list("exceptions")) {
+  for (const Json& element : object.list("exceptions")) {
     const JsonObject exception(element, "ledger");
     ledger.exceptions.push_back({.row = exception.number("row"),
                                  .sample_id = exception.number("id"),

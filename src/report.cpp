@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "json_object.hpp"
+#include "json.hpp"
 #include "names.hpp"
 
 namespace muster {
@@ -31,7 +31,7 @@ std::string describe(const Incident& incident) {
 /// Nothing for what a listing left out: it has no id.
 std::optional<Incident> incident_from_json(std::string_view line) {
   constexpr const char* operation = "incidents";
-  const JsonObject::Json json = JsonObject::parse(line, operation);
+  const Json json = Json::parse(line, operation);
   const JsonObject object(json, operation);
   const std::string outcome = object.optional_text("outcome").value_or("masked");
   if (outcome == left_out && !object.optional_number("id")) return std::nullopt;
@@ -53,18 +53,17 @@ OnError on_error_from_name(std::string_view name) { return value_in(on_error_nam
 std::string_view name(Outcome outcome) noexcept { return name_in(outcome_names, outcome); }
 
 std::string Incident::to_json() const {
-  using Json = nlohmann::ordered_json;
-  const auto known = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
-  const Json json = {{"outcome", name(outcome)},
-                     {"epoch", epoch},
-                     {"row", row == no_row ? Json(nullptr) : Json(row)},
-                     {"id", sample_id},
-                     {"path", known(path)},
-                     {"stage", known(stage)},
-                     {"byte_offset", byte_offset ? Json(*byte_offset) : Json(nullptr)},
-                     {"message", message},
-                     {"substitute", outcome == Outcome::substituted ? Json(substitute_id) : Json(nullptr)}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto known = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+  const Json::Object object = {{"outcome", name(outcome)},
+                               {"epoch", epoch},
+                               {"row", row == no_row ? Json() : Json(row)},
+                               {"id", sample_id},
+                               {"path", known(path)},
+                               {"stage", known(stage)},
+                               {"byte_offset", byte_offset},
+                               {"message", message},
+                               {"substitute", outcome == Outcome::substituted ? Json(substitute_id) : Json()}};
+  return Json(object).dump();
 }
 
 std::vector<Incident> incidents_from_jsonl(std::string_view text) {

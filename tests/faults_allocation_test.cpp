@@ -3,8 +3,10 @@
 // library take with operator new; libjpeg's, libpng's and oneTBB's own memory comes from malloc() and is not touched.
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "allocation_hook.hpp"
 #include "jpeg.hpp"
@@ -268,6 +270,55 @@ TEST_CASE("faults: when any one allocation of a worker fails, its row is never m
 
 TEST_CASE("faults: when memory ends for the workers alone, the consumer is told") {
   try_setups(Length::lasting, Threads::all_but_this);
+}
+
+TEST_CASE("faults: when any one allocation fails, or all from there on, JSON is made and read, or there is an error") {
+  const Pipeline pipeline = Pipeline::preset("imagenet-train");
+  const SampleKey key{1, 2, 3};
+  Loader loader{MemorySource{std::vector<Sample>(8)}, Pipeline{CenterCrop{{8, 8}}}, {.batch_size = 2, .shard = {1, 2}}};
+  Ledger ledger = loader.ledger(0);
+  ledger.runs = {{.first = 1, .stride = 2, .count = 3}};
+  ledger.exceptions = {{.row = 3, .sample_id = 5, .substitute_id = 6}, {.row = 5, .sample_id = 1, .substitute_id = {}}};
+  const Incident incident{.outcome = Outcome::masked, .path = "a/\"b\".jpg", .message = "x\xff", .byte_offset = 7};
+  const std::string jsons[] = {pipeline.to_json(), ledger.to_json(), incident.to_json(), loader.state()};
+
+  const std::pair<const char*, std::function<std::string()>> uses[] = {
+      {"a pipeline", [&] { return Pipeline::from_json(jsons[0]).to_json(); }},
+      {"a plan",
+       [&] {
+         return pipeline.to_json(pipeline.plan({123, 234}, key));
+       }},
+      {"a ledger", [&] { return Ledger::from_json(jsons[1]).to_json(); }},
+      {"an incident", [&] { return incidents_from_jsonl(jsons[2]).front().to_json(); }},
+      {"a state", [&] { return std::to_string(loader.resume(jsons[3]).epoch()) + loader.state(); }},
+      {"text that is none",
+       [&] { return message_of<ConfigError>([&] { Pipeline::from_json(R"({"stages":[[1,[2]])"); }); }}};
+  for (const auto& [what, use] : uses) {
+    CAPTURE(what);
+    const std::string expected = use();
+    for (const Length length : {Length::once, Length::lasting}) {
+      std::uint64_t first = 0;
+      for (bool has_struck = true; has_struck;) {
+        std::string received;
+        std::exception_ptr error;
+        {
+          const AllocationFailure failure(++first, length, Threads::all);
+          try {
+            received = use();
+          } catch (...) {
+            error = std::current_exception();
+          }
+          has_struck = failure.has_struck();
+        }
+        if (error) {
+          CHECK(is_want_of_memory(error));
+        } else {
+          CHECK(received == expected);
+        }
+      }
+      CHECK(first > 5);
+    }
+  }
 }
 
 }  // namespace muster::test

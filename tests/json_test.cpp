@@ -95,6 +95,8 @@ TEST_CASE("json: values of the wrong kind are refused with what was expected and
   CHECK(refusal("") == Contains("not valid JSON"));
   CHECK(refusal("[1]") == Contains("expected an object"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8,"size":9}}]})") == Contains("\"size\" stands twice"));
+  CHECK(refusal("{\"stages\":\"" + std::string(10'000, 'x')) == Contains("not valid JSON"));
+  CHECK(refusal("{\"stages\":\"" + std::string(10'000, 'x')).size() < 400);
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":[8]}}]})") == Contains("[height, width], received [8]"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8.5}}]})") == Contains("received 8.5"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":99999999999999999999}}]})") == Contains("\"size\""));

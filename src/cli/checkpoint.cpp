@@ -1,20 +1,16 @@
 #include "checkpoint.hpp"
 
-#include <exception>
 #include <vector>
 
 #include <sys/stat.h>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "json_object.hpp"
+#include "json.hpp"
 #include "muster/files.hpp"
 #include "output.hpp"
 
 namespace muster::cli {
-
-using Json = nlohmann::ordered_json;
 
 std::optional<Checkpoint> read_checkpoint(const std::string& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;
@@ -24,17 +20,18 @@ std::optional<Checkpoint> read_checkpoint(const std::string& path) {
   std::vector<std::uint8_t> bytes;
   read_file(path, bytes, std::int64_t{1} << 30);
   try {
-    const Json json = parse_json<Json>({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "--state");
-    return Checkpoint{.loader = json.at("loader").dump(),
-                      .ledger = Ledger::from_json(json.at("ledger").dump()),
-                      .next_batch = json.at("next_batch").get<std::uint64_t>(),
-                      .records_bytes = json.at("records_bytes").get<std::uint64_t>(),
-                      .report_bytes = json.at("report_bytes").get<std::uint64_t>(),
-                      .outputs = json.at("outputs").get<std::vector<std::string>>()};
-  } catch (const std::exception& error) {
+    const Json json = Json::parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "--state");
+    const JsonObject state(json, "--state");
+    return Checkpoint{.loader = state.value("loader").dump(),
+                      .ledger = Ledger::from_json(state.value("ledger").dump()),
+                      .next_batch = state.number("next_batch"),
+                      .records_bytes = state.number("records_bytes"),
+                      .report_bytes = state.number("report_bytes"),
+                      .outputs = state.texts("outputs")};
+  } catch (const ConfigError& error) {
     throw ConfigError("--state", fmt::format("expected a state that --state wrote in {}, received something else ({}); "
                                              "remove the file to begin anew",
-                                             path, error.what()));
+                                             path, error.message()));
   }
 }
 
@@ -53,12 +50,13 @@ void expect_bytes(const char* flag, const std::filesystem::path& path, std::uint
 
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   OutputFile file(path);
-  file.write(to_line({{"loader", Json::parse(checkpoint.loader)},
-                      {"ledger", Json::parse(checkpoint.ledger.to_json())},
-                      {"next_batch", checkpoint.next_batch},
-                      {"records_bytes", checkpoint.records_bytes},
-                      {"report_bytes", checkpoint.report_bytes},
-                      {"outputs", checkpoint.outputs}}));
+  const Json::Object state = {{"loader", Json::parse(checkpoint.loader, "--state")},
+                              {"ledger", Json::parse(checkpoint.ledger.to_json(), "--state")},
+                              {"next_batch", checkpoint.next_batch},
+                              {"records_bytes", checkpoint.records_bytes},
+                              {"report_bytes", checkpoint.report_bytes},
+                              {"outputs", Json::List(checkpoint.outputs.begin(), checkpoint.outputs.end())}};
+  file.write(Json(state).dump() + '\n');
   file.sync();  // else a power cut could leave the name to a file without content
   file.commit();
 }

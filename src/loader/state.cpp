@@ -1,23 +1,19 @@
 #include "loader/state.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
-#include "json_object.hpp"
+#include "json.hpp"
 #include "source/hash.hpp"
 
 namespace muster {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr int state_version = 1;
+constexpr std::uint64_t state_version = 1;
 
 [[noreturn]] void refuse(const std::string& message) { throw ConfigError("resume", message); }
 
@@ -67,48 +63,23 @@ Identity identity_of(const LoaderCore& core) {
 
 std::string hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
 
-std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-/// The value of `key` as a T; refuses the state if it has none.
-template <class T>
-T value_of(const Json& state, const char* key) {
-  const auto found = state.find(key);
-  if (found == state.end()) refuse(fmt::format("expected \"{}\" in the state, received none; is the text whole?", key));
-  if constexpr (std::is_same_v<T, std::uint64_t>) {
-    if (!found->is_number_unsigned()) {
-      refuse(fmt::format("expected \"{}\" in the state to be a number, received a {}", key, found->type_name()));
-    }
-  }
-  try {
-    return found->get<T>();
-  } catch (const nlohmann::json::exception&) {
-    refuse(
-        fmt::format("expected another kind of value for \"{}\" in the state, received a {}", key, found->type_name()));
-  }
-}
-
 Json parse(std::string_view text) {
-  constexpr const char* expected = "expected the text that Loader::state() gave, received something else; is it whole?";
-  Json state;
   try {
-    state = parse_json<Json>(text, "resume");
+    return Json::parse(text, "resume");
   } catch (const ConfigError& error) {
-    refuse(fmt::format("{} ({})", expected, error.message()));
+    refuse(fmt::format("expected the text that Loader::state() gave, received something else; is it whole? ({})",
+                       error.message()));
   }
-  if (!state.is_object()) refuse(expected);
-  return state;
 }
 
 /// Refuses when a value of the state is not the loader's.
 template <class T>
-void expect_same(const Json& state, const char* key, const T& now, const char* what, const char* advice) {
-  const T then = value_of<T>(state, key);
+void expect_same(const T& then, const T& now, const char* what, const char* advice) {
   if (then == now) return;
   refuse(fmt::format("expected the {} that the state was saved with, {}, received {}; {}", what, then, now, advice));
 }
 
-void expect_same_pipeline(const Json& state, const std::vector<std::string>& now) {
-  const auto then = value_of<std::vector<std::string>>(state, "pipeline");
+void expect_same_pipeline(const std::vector<std::string>& then, const std::vector<std::string>& now) {
   const auto [before, after] = std::ranges::mismatch(then, now);
   if (before == then.end() && after == now.end()) return;
   const auto line = [](const auto& at, const auto& lines) { return at == lines.end() ? "nothing" : *at; };
@@ -118,19 +89,19 @@ void expect_same_pipeline(const Json& state, const std::vector<std::string>& now
                   line(before, then), before - then.begin(), then.size(), line(after, now)));
 }
 
-void expect_same_identity(const Json& state, const LoaderCore& core) {
+void expect_same_identity(const JsonObject& state, const LoaderCore& core) {
   const Identity now = identity_of(core);
   const auto number = [&](const char* key, std::uint64_t value, const char* what, const char* advice) {
-    expect_same(state, key, value, what, advice);
+    expect_same(state.number(key), value, what, advice);
   };
   const auto text = [&](const char* key, const std::string& value, const char* what, const char* advice) {
-    expect_same(state, key, value, what, advice);
+    expect_same(state.text(key), value, what, advice);
   };
   const char* const same_data = "resume with the same files, or begin anew";
   number("samples", now.num_samples, "number of samples", same_data);
   text("names", hex(now.data_set.names), "names of samples (here as a hash)", same_data);
   text("labels", hex(now.data_set.labels), "labels (here as a hash)", same_data);
-  expect_same_pipeline(state, now.pipeline);
+  expect_same_pipeline(state.texts("pipeline"), now.pipeline);
   number("seed", now.seed, "seed", "set LoaderOptions::seed");
   number("rows", now.num_rows, "number of rows in an epoch", "set LoaderOptions::exclude or order as it was");
   text("order", hex(now.order), "order (here as a hash)", "set LoaderOptions::shuffle, exclude or order as it was");
@@ -142,31 +113,35 @@ void expect_same_identity(const Json& state, const LoaderCore& core) {
 }  // namespace
 
 std::string state_of(const LoaderCore& core, const Position& position) {
-  // Not by way of a Json object: to let go of one takes memory, and ends the process where there is none.
   const Identity identity = identity_of(core);
-  std::vector<std::string> pipeline;
-  for (const std::string& line : identity.pipeline) pipeline.push_back(quoted(line));
-  return fmt::format(
-      R"({{"muster":{},"epoch":{},"next_row":{},"failed":{},"seed":{},"samples":{},"names":"{}","labels":"{}",)"
-      R"("pipeline":[{}],"rows":{},"order":"{}","global_batch":{},"last_batch":"{}"}})",
-      state_version, position.epoch, position.next_batch * identity.global_batch_size, position.num_failed,
-      identity.seed, identity.num_samples, hex(identity.data_set.names), hex(identity.data_set.labels),
-      fmt::join(pipeline, ","), identity.num_rows, hex(identity.order), identity.global_batch_size,
-      identity.last_batch);
+  const Json::Object state = {{"muster", state_version},
+                              {"epoch", position.epoch},
+                              {"next_row", position.next_batch * identity.global_batch_size},
+                              {"failed", position.num_failed},
+                              {"seed", identity.seed},
+                              {"samples", identity.num_samples},
+                              {"names", hex(identity.data_set.names)},
+                              {"labels", hex(identity.data_set.labels)},
+                              {"pipeline", Json::List(identity.pipeline.begin(), identity.pipeline.end())},
+                              {"rows", identity.num_rows},
+                              {"order", hex(identity.order)},
+                              {"global_batch", identity.global_batch_size},
+                              {"last_batch", identity.last_batch}};
+  return Json(state).dump();
 }
 
 Position position_of(const LoaderCore& core, std::string_view text) {
-  const Json state = parse(text);
-  if (const auto version = value_of<std::uint64_t>(state, "muster"); version != state_version) {
+  const Json json = parse(text);
+  const JsonObject state(json, "resume");
+  if (const std::uint64_t version = state.number("muster"); version != state_version) {
     refuse(fmt::format("expected a state of version {}, received one of version {}, which another muster wrote",
                        state_version, version));
   }
   expect_same_identity(state, core);
-  const auto next_row = value_of<std::uint64_t>(state, "next_row");
-  const std::uint64_t global_batch_size = value_of<std::uint64_t>(state, "global_batch");
-  const Position position{.epoch = value_of<std::uint64_t>(state, "epoch"),
-                          .next_batch = next_row / global_batch_size,
-                          .num_failed = value_of<std::uint64_t>(state, "failed")};
+  const std::uint64_t next_row = state.number("next_row");
+  const std::uint64_t global_batch_size = state.number("global_batch");
+  const Position position{
+      .epoch = state.number("epoch"), .next_batch = next_row / global_batch_size, .num_failed = state.number("failed")};
   if (next_row % global_batch_size != 0 || position.next_batch >= core.layout.num_batches()) {
     refuse(fmt::format("expected the next row to begin a batch of {} below row {}, received {}; the state is damaged",
                        global_batch_size, core.num_rows, next_row));

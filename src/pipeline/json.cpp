@@ -1,13 +1,12 @@
 // Pipelines as JSON. Numbers round-trip exactly; unknown keys are refused with the nearest known name.
-#include <limits>
-#include <set>
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "json_object.hpp"
+#include "json.hpp"
 #include "muster/pipeline.hpp"
 #include "names.hpp"
 #include "pipeline/fields.hpp"
@@ -17,12 +16,10 @@
 namespace muster {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 [[noreturn]] void fail(const std::string& message) { throw ConfigError("pipeline JSON", message); }
 
 [[noreturn]] void fail(std::string_view expected, const Json& received) {
-  fail(fmt::format("expected {}, received {}", expected, shown_json(received)));
+  fail(fmt::format("expected {}, received {}", expected, received.shown()));
 }
 
 // Values of parameters, one pair of functions for each type: write() makes JSON, read() takes it or says what it
@@ -31,76 +28,75 @@ using Json = nlohmann::ordered_json;
 Json write(bool value) { return value; }
 Json write(double value) { return value; }
 Json write(std::int64_t value) { return value; }
-Json write(Size size) { return Json::array({size.height, size.width}); }
-Json write(Range range) { return Json::array({range.low, range.high}); }
+Json write(Size size) { return Json::List{size.height, size.width}; }
+Json write(Range range) { return Json::List{range.low, range.high}; }
 Json write(const ResizeTarget& target) { return target.exact ? write(*target.exact) : Json(target.shorter); }
 Json write(const Fill& fill) {
   const auto [red, green, blue] = fill.rgb;
-  return red == green && green == blue ? Json(red) : Json::array({red, green, blue});
+  return red == green && green == blue ? Json(red) : Json::List{red, green, blue};
 }
 Json write(const Padding& padding) {
   if (padding == Padding(padding.left)) return padding.left;
-  return Json::array({padding.left, padding.top, padding.right, padding.bottom});
+  return Json::List{padding.left, padding.top, padding.right, padding.bottom};
 }
-Json write(const PerChannel& values) { return Json(std::vector<double>(values.begin(), values.end())); }
-Json write(Interpolation interpolation) { return std::string(name(interpolation)); }
-Json write(PadMode mode) { return std::string(name(mode)); }
-Json write(Anchor anchor) { return std::string(name(anchor)); }
+Json write(const PerChannel& values) { return Json::List(values.begin(), values.end()); }
+Json write(Interpolation interpolation) { return name(interpolation); }
+Json write(PadMode mode) { return name(mode); }
+Json write(Anchor anchor) { return name(anchor); }
 Json write(DecodeMode mode) { return mode == DecodeMode::exact ? "exact" : "fast"; }
 Json write(Color color) { return color == Color::rgb ? "rgb" : "grey"; }
 
 void read(const Json& json, bool& value) {
-  if (!json.is_boolean()) fail("true or false", json);
-  value = json.get<bool>();
+  if (json.boolean() == nullptr) fail("true or false", json);
+  value = *json.boolean();
 }
 void read(const Json& json, double& value) {
-  if (!json.is_number()) fail("a number", json);
-  value = json.get<double>();
+  if (!json.number()) fail("a number", json);
+  value = *json.number();
 }
 void read(const Json& json, std::int64_t& value) {
-  const bool too_large =
-      json.is_number_unsigned() &&
-      json.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (!json.is_number_integer() || too_large) fail("a whole number", json);
-  value = json.get<std::int64_t>();
+  if (!json.signed_integer()) fail("a whole number", json);
+  value = *json.signed_integer();
 }
 
+/// The elements of a list, or the one value that stands without a list.
 template <class T>
-std::vector<T> read_list(const Json& json) {
-  std::vector<T> values(json.size());
-  for (std::size_t i = 0; i < values.size(); ++i) read(json[i], values[i]);
+std::vector<T> read_values(const Json& json) {
+  const Json* const first = json.list() == nullptr ? &json : json.list()->data();
+  std::vector<T> values(json.list() == nullptr ? 1 : json.list()->size());
+  for (std::size_t i = 0; i < values.size(); ++i) read(first[i], values[i]);
   return values;
 }
 
+template <class T>
+void read_pair(const Json& json, std::string_view expected, T& first, T& second) {
+  if (json.list() == nullptr || json.list()->size() != 2) fail(expected, json);
+  read(json.list()->front(), first);
+  read(json.list()->back(), second);
+}
+
 void read(const Json& json, Size& size) {
-  if (json.is_number_integer()) {
+  if (json.is_integer()) {
     read(json, size.height);
     size.width = size.height;
   } else {
-    if (!json.is_array() || json.size() != 2) fail("a number (a square) or [height, width]", json);
-    read(json[0], size.height);
-    read(json[1], size.width);
+    read_pair(json, "a number (a square) or [height, width]", size.height, size.width);
   }
 }
-void read(const Json& json, Range& range) {
-  if (!json.is_array() || json.size() != 2) fail("[low, high]", json);
-  read(json[0], range.low);
-  read(json[1], range.high);
-}
+void read(const Json& json, Range& range) { read_pair(json, "[low, high]", range.low, range.high); }
 void read(const Json& json, ResizeTarget& target) {
-  if (json.is_number_integer()) {
+  if (json.is_integer()) {
     std::int64_t shorter = 0;
     read(json, shorter);
     target = shorter;
   } else {
-    if (!json.is_array() || json.size() != 2) fail("a number (the shorter side) or [height, width]", json);
     Size size;
-    read(json, size);
+    read_pair(json, "a number (the shorter side) or [height, width]", size.height, size.width);
     target = size;
   }
 }
 void read(const Json& json, Fill& fill) {
-  const std::vector<std::int64_t> values = read_list<std::int64_t>(json.is_array() ? json : Json::array({json}));
+  const std::vector<std::int64_t> values = read_values<std::int64_t>(json);
   if (values.size() != 1 && values.size() != 3) fail("a number or [red, green, blue]", json);
   for (const std::int64_t value : values) {
     if (value < 0 || value > 255) fail("values from 0 to 255", json);
@@ -108,7 +104,7 @@ void read(const Json& json, Fill& fill) {
   for (std::size_t i = 0; i < 3; ++i) fill.rgb[i] = static_cast<std::uint8_t>(values[values.size() == 1 ? 0 : i]);
 }
 void read(const Json& json, Padding& padding) {
-  const std::vector<std::int64_t> values = read_list<std::int64_t>(json.is_array() ? json : Json::array({json}));
+  const std::vector<std::int64_t> values = read_values<std::int64_t>(json);
   switch (values.size()) {
     case 1:
       padding = Padding(values[0]);
@@ -124,14 +120,14 @@ void read(const Json& json, Padding& padding) {
   }
 }
 void read(const Json& json, PerChannel& values) {
-  const std::vector<double> list = read_list<double>(json.is_array() ? json : Json::array({json}));
+  const std::vector<double> list = read_values<double>(json);
   if (list.size() != 1 && list.size() != 3) fail("one number, or three for RGB", json);
   values = PerChannel(std::span(list));
 }
 
 std::string read_name(const Json& json) {
-  if (!json.is_string()) fail("a name", json);
-  return json.get<std::string>();
+  if (json.text() == nullptr) fail("a name", json);
+  return *json.text();
 }
 void read(const Json& json, Interpolation& value) { value = interpolation_from_name(read_name(json)); }
 void read(const Json& json, PadMode& value) { value = pad_mode_from_name(read_name(json)); }
@@ -149,15 +145,15 @@ void read(const Json& json, DecodeMode& value) {
 }
 
 struct FieldWriter {
-  Json json = Json::object();
+  Json::Object members;
 
   template <class T>
   void required(const char* name, const T& field) {
-    json[name] = write(field);
+    members.push_back({name, write(field)});
   }
   template <class T>
   void optional(const char* name, const T& field) {
-    json[name] = write(field);
+    members.push_back({name, write(field)});
   }
 };
 
@@ -165,29 +161,30 @@ struct FieldWriter {
 class FieldReader {
  public:
   FieldReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json.is_object()) fail(where_ + " is not an object");
+    if (json.object() == nullptr) fail(where_ + " is not an object");
   }
 
   template <class T>
   void required(const char* name, T& field) {
-    if (!json_.contains(name)) fail(fmt::format("{} needs \"{}\"", where_, name));
+    if (json_.find(name) == nullptr) fail(fmt::format("{} needs \"{}\"", where_, name));
     optional(name, field);
   }
   template <class T>
   void optional(const char* name, T& field) {
     known_.emplace_back(name);
-    if (!json_.contains(name)) return;
+    const Json* const value = json_.find(name);
+    if (value == nullptr) return;
     try {
-      read(json_.at(name), field);
+      read(*value, field);
     } catch (const ConfigError& error) {
       fail(fmt::format("{}: \"{}\": {}", where_, name, error.message()));
     }
   }
   void refuse_unknown() const {
-    for (const auto& [key, value] : json_.items()) {
-      if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
-      if (known_.empty()) fail(fmt::format("{} takes no parameters, but has \"{}\"", where_, key));
-      fail(fmt::format("{} has no \"{}\"; nearest known: \"{}\"", where_, key, nearest_name(key, known_)));
+    for (const auto& [name, value] : *json_.object()) {
+      if (std::ranges::find(known_, name) != known_.end()) continue;
+      if (known_.empty()) fail(fmt::format("{} takes no parameters, but has \"{}\"", where_, name));
+      fail(fmt::format("{} has no \"{}\"; nearest known: \"{}\"", where_, name, nearest_name(name, known_)));
     }
   }
 
@@ -206,17 +203,17 @@ void visit_fields(DecodeOptions& options, Visitor& visitor) {
 
 Stage read_stage(const Json& json, std::size_t index) {
   const std::string place = fmt::format("stage {}", index + 1);
-  if (!json.is_object() || json.size() != 1) {
+  if (json.object() == nullptr || json.object()->size() != 1) {
     fail(place + " is not an object with one member, the stage's name: {\"CenterCrop\": {\"size\": [224, 224]}}");
   }
-  const std::string& stage_name = json.begin().key();
+  const auto& [stage_name, fields] = json.object()->front();
   std::vector<std::string> known;
   std::optional<Stage> stage;
   visit_stage_types([&]<class S>() {
     known.emplace_back(S::name);
     if (S::name != stage_name) return false;
     S value = default_stage<S>();
-    FieldReader reader(json.begin().value(), fmt::format("{} {}", place, stage_name));
+    FieldReader reader(fields, fmt::format("{} {}", place, stage_name));
     visit_fields(value, reader);
     reader.refuse_unknown();
     stage = Stage(value);
@@ -229,134 +226,121 @@ Stage read_stage(const Json& json, std::size_t index) {
   return *stage;
 }
 
-/// The stage's parameters, if it is one of ours.
+template <class T>
+Json::Object members_of(T fields) {
+  FieldWriter writer;
+  visit_fields(fields, writer);
+  return std::move(writer.members);
+}
+
+/// The stage's parameters and what they are by default, if it is one of ours.
 template <class Use>
 bool with_fields(const Stage& stage, Use&& use) {
   return visit_stage_types([&]<class S>() {
     const S* value = stage.get_if<S>();
     if (value == nullptr) return false;
-    FieldWriter writer;
-    visit_fields(*value, writer);
-    FieldWriter defaults;
-    const S default_value = default_stage<S>();
-    visit_fields(default_value, defaults);
-    use(writer.json, defaults.json);
+    use(members_of(*value), members_of(default_stage<S>()));
     return true;
   });
 }
 
 Json to_json_value(const Rect& rect) {
-  return {{"y", rect.y}, {"x", rect.x}, {"height", rect.height}, {"width", rect.width}};
+  return Json::Object{{"y", rect.y}, {"x", rect.x}, {"height", rect.height}, {"width", rect.width}};
 }
 
 Json to_json_value(const Step& step) {
-  if (const auto* crop = std::get_if<Crop>(&step)) return {{"crop", to_json_value(crop->window)}};
+  if (const auto* crop = std::get_if<Crop>(&step)) return Json::Object{{"crop", to_json_value(crop->window)}};
   if (const auto* flip = std::get_if<Flip>(&step)) {
-    return {{"flip", {{"horizontal", flip->horizontal}, {"vertical", flip->vertical}}}};
+    return Json::Object{{"flip", Json::Object{{"horizontal", flip->horizontal}, {"vertical", flip->vertical}}}};
   }
   if (const auto* resample = std::get_if<Resample>(&step)) {
-    return {{"resample", write(resample->size)}, {"interpolation", write(resample->interpolation)}};
+    return Json::Object{{"resample", write(resample->size)}, {"interpolation", write(resample->interpolation)}};
   }
   const Border& border = std::get<Border>(step);
-  return {{"border", write(border.padding)}, {"padding_mode", write(border.mode)}, {"fill", write(border.fill)}};
+  return Json::Object{
+      {"border", write(border.padding)}, {"padding_mode", write(border.mode)}, {"fill", write(border.fill)}};
 }
 
 }  // namespace
 
 std::string describe(const Stage& stage) {
   std::string text = stage.name();
-  with_fields(stage, [&](const Json& fields, const Json& defaults) {
+  with_fields(stage, [&](const Json::Object& fields, const Json::Object& defaults) {
     std::string list;
-    for (const auto& [key, value] : fields.items()) {
-      if (value == defaults.at(key)) continue;
-      list += (list.empty() ? "" : ", ") + key + "=" + (value.is_string() ? value.get<std::string>() : value.dump());
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const auto& [name, value] = fields[i];
+      if (fields[i] == defaults[i]) continue;
+      list += (list.empty() ? "" : ", ") + name + "=" + (value.text() != nullptr ? *value.text() : value.dump());
     }
     text += "(" + list + ")";
   });
   return text;
 }
 
-namespace {
-
-/// Parses, and refuses objects with two members of one name: nothing says which of them is meant.
-Json parse(std::string_view text) {
-  std::vector<std::set<std::string>> open_objects;
-  return parse_json<Json>(text, "pipeline JSON", [&](Json::parse_event_t event, const Json& parsed) {
-    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
-    if (event == Json::parse_event_t::key && !open_objects.back().insert(parsed.get<std::string>()).second) {
-      fail("\"" + parsed.get<std::string>() + "\" stands twice in one object");
-    }
-  });
-}
-
-}  // namespace
-
 Pipeline Pipeline::from_json(std::string_view text) {
-  const Json json = parse(text);
-  if (!json.is_object() || !json.contains("stages") || !json["stages"].is_array()) {
+  const Json json = Json::parse(text, "pipeline JSON");
+  const Json* const listed = json.find("stages");
+  if (listed == nullptr || listed->list() == nullptr) {
     fail("expected an object with a list of stages: {\"stages\": [{\"Resize\": {\"size\": 256}}, ...]}");
   }
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& [name, value] : *json.object()) {
     const std::vector<std::string> known = {"stages", "decode"};
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    fail(fmt::format("a pipeline has no \"{}\"; nearest known: \"{}\"", key, nearest_name(key, known)));
+    if (std::ranges::find(known, name) != known.end()) continue;
+    fail(fmt::format("a pipeline has no \"{}\"; nearest known: \"{}\"", name, nearest_name(name, known)));
   }
   DecodeOptions decode;
-  if (json.contains("decode")) {
-    FieldReader reader(json["decode"], "decode");
+  if (const Json* const options = json.find("decode")) {
+    FieldReader reader(*options, "decode");
     visit_fields(decode, reader);
     reader.refuse_unknown();
   }
   std::vector<Stage> stages;
-  for (std::size_t i = 0; i < json["stages"].size(); ++i) stages.push_back(read_stage(json["stages"][i], i));
+  for (const Json& stage : *listed->list()) stages.push_back(read_stage(stage, stages.size()));
   return Pipeline(std::move(stages), decode);
 }
 
 std::string Pipeline::to_json() const {
-  Json json;
-  DecodeOptions decode = decode_options();
-  if (decode != DecodeOptions{}) {
-    FieldWriter writer;
-    visit_fields(decode, writer);
-    json["decode"] = writer.json;
-  }
-  json["stages"] = Json::array();
-  for (std::size_t i = 0; i < stages().size(); ++i) {
-    const bool ours = with_fields(stages()[i], [&](const Json& fields, const Json&) {
-      json["stages"].push_back({{stages()[i].name(), fields}});
+  Json::Object pipeline;
+  if (decode_options() != DecodeOptions{}) pipeline.push_back({"decode", members_of(decode_options())});
+  Json::List list;
+  for (const Stage& stage : stages()) {
+    const bool ours = with_fields(stage, [&](const Json::Object& fields, const Json::Object&) {
+      list.push_back(Json::Object{{stage.name(), fields}});
     });
     if (!ours) {
-      fail(stage_name(stages(), i) + " is a stage of your own; only muster's stages can be written as JSON");
+      fail(stage_name(stages(), list.size()) + " is a stage of your own; only muster's stages can be written as JSON");
     }
   }
-  return json.dump();
+  pipeline.push_back({"stages", std::move(list)});
+  return Json(std::move(pipeline)).dump();
 }
 
 std::string Pipeline::to_json(const Plan& plan) const {
   if (!made(plan)) throw ShapeError("pipeline JSON", "the plan was made by another pipeline");
-  Json json = {{"source", write(plan.source)},
-               {"window", to_json_value(plan.window)},
-               {"flip", plan.flip_horizontal},
-               {"flip_vertical", plan.flip_vertical},
-               {"output", write(plan.output)},
-               {"output_to_source",
-                {{"y", {plan.output_to_source.y_scale, plan.output_to_source.y_offset}},
-                 {"x", {plan.output_to_source.x_scale, plan.output_to_source.x_offset}}}},
-               {"opaque", plan.opaque},
-               {"stages", Json::array()}};
+  Json::List list;
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const PlannedStage& planned = plan.stages[i];
-    Json stage = {{"stage", stages()[i].name()}, {"out", write(planned.out)}, {"steps", Json::array()}};
-    for (const Step& step : planned.geometry) stage["steps"].push_back(to_json_value(step));
+    Json::List steps;
+    for (const Step& step : planned.geometry) steps.push_back(to_json_value(step));
+    Json::Object stage = {{"stage", stages()[i].name()}, {"out", write(planned.out)}, {"steps", std::move(steps)}};
     if (stages()[i].kind() == StageKind::pixel) {
       in_stage(impl_->stage_names[i], [&] {
-        if (const auto drawn = stages()[i].describe(planned.params.get())) stage["drawn"] = *drawn;
+        if (const auto drawn = stages()[i].describe(planned.params.get())) stage.push_back({"drawn", *drawn});
       });
     }
-    json["stages"].push_back(std::move(stage));
+    list.push_back(std::move(stage));
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const AffineMap& map = plan.output_to_source;
+  const Json::Object json = {{"source", write(plan.source)},
+                             {"window", to_json_value(plan.window)},
+                             {"flip", plan.flip_horizontal},
+                             {"flip_vertical", plan.flip_vertical},
+                             {"output", write(plan.output)},
+                             {"output_to_source", Json::Object{{"y", Json::List{map.y_scale, map.y_offset}},
+                                                               {"x", Json::List{map.x_scale, map.x_offset}}}},
+                             {"opaque", plan.opaque},
+                             {"stages", std::move(list)}};
+  return Json(json).dump();
 }
 
 }  // namespace muster
