@@ -101,6 +101,30 @@ TEST_CASE("batch sheet: floats that the trainer changed become the pixel values 
   CHECK(!top_of(after(-0.55F / 255), 0, pixels_of(loader, 0, 0)));
 }
 
+TEST_CASE("batch sheet: what comes closest is asked of the values of each element type, not of their bits") {
+  const Pipeline pipeline{RandomCrop{.size = size, .pad_if_needed = true}, ToFloat{}};
+  for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32}) {
+    CAPTURE(name(dtype));
+    const auto sheet_of = [&](std::uint8_t pixel, std::optional<float> changed_to) {
+      Image image(size, 3);
+      std::ranges::fill(std::span(image.data(), image.size_bytes()), pixel);
+      Sample sample;
+      sample.image = std::make_shared<Image>(std::move(image));
+      Loader loader(MemorySource({sample}), pipeline, {.batch_size = 1, .dtype = dtype});
+      Batch batch = first_batch(loader);
+      if (changed_to && dtype == DType::float32) {
+        std::ranges::fill(batch.images.as<float>(), *changed_to);
+      } else if (changed_to) {
+        const std::uint16_t bits = dtype == DType::float16 ? to_float16(*changed_to) : to_bfloat16(*changed_to);
+        std::ranges::fill(batch.images.as<std::uint16_t>(), bits);
+      }
+      return contact_sheet(batch, {.pipeline = pipeline, .cell = size.width});
+    };
+    CHECK(sheet_of(9, 0.3F / 255) == sheet_of(0, std::nullopt));
+    CHECK(sheet_of(9, 0.7F / 255) == sheet_of(1, std::nullopt));
+  }
+}
+
 TEST_CASE("batch sheet: fillers, wrapped, masked, substituted and warned rows are marked, and no others") {
   const Pipeline pipeline{RandomCrop{.size = size, .pad_if_needed = true}};
   // The colour above each of the pictures, which are those of the batch.
