@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <link.h>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -165,6 +167,46 @@ TEST_CASE("cli check: a pipeline that leaves the size open is refused in the mod
   CHECK(result.status == 2);
   CHECK(says(result.err, "a batch has one size, and the pipeline leaves it open"));
   CHECK(says(result.err, "witness"));
+}
+
+TEST_CASE("cli check: a last batch that does not fit where the full one does is explained by itself") {
+  const Data data;
+  const Result result = data.check({"--layers", "Flatten(start_dim=0) Linear(12288, 10)"});
+  CHECK(result.status == 1);
+  CHECK(says(result.out, "the last batch, {2, 3, 32, 32}\n"));
+  CHECK(says(result.out, "in_features: expected 12288"));
+  CHECK(says(result.out, "received 6144"));
+}
+
+TEST_CASE("cli check: without the library that reads models, or with another, it says what to do") {
+  const TempDir dir;
+  const fs::path program = dir.path() / "muster", library = dir.path() / "muster_onnx.so";
+  const fs::path model = dir.path() / "net.onnx";
+  fs::copy_file(MUSTER_PROGRAM, program);
+  write_file(model, std::string("no model is read"));
+  const auto refusal = [&] {
+    const Result result = run_shell(
+        fmt::format("{} check --shape 4,3,32,32 --model {}", quoted(program.string()), quoted(model.string())));
+    CHECK(result.status == 2);
+    CHECK(says(result.err, "--layers"));
+    return result.err;
+  };
+  CHECK(says(refusal(), "this muster was built without ONNX: install libonnx-dev"));
+  write_file(library, std::string("no library"));
+  CHECK(says(refusal(), library.string() + " cannot be loaded: "));
+
+  std::string other;  // any library
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* found) {
+        if (says(info->dlpi_name, "/libm.so")) *static_cast<std::string*>(found) = info->dlpi_name;
+        return 0;
+      },
+      &other);
+  REQUIRE_FALSE(other.empty());
+  fs::remove(library);
+  fs::copy_file(other, library);
+  CHECK(
+      says(refusal(), library.string() + " belongs to another version of muster than " + std::string(muster::version)));
 }
 
 TEST_CASE("cli check: docs/shapes.md shows what the program prints") {

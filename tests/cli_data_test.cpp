@@ -81,6 +81,32 @@ TEST_CASE("cli: --report names every row that failed, and --exclude takes it bac
   CHECK(says(shifted.err, "--exclude"));
 }
 
+TEST_CASE("cli: --exclude refuses the list of a larger data set") {
+  const TempDir root;
+  const fs::path list = root.path() / "list.jsonl";
+  write_file(list, "{\"id\":11}\n");
+  const Words words = {"inspect", made_data(root.path()), "--exclude", list};
+  CHECK(run(words).status == 0);
+  write_file(list, "{\"id\":12}\n");
+  const Result refused = run(words);
+  CHECK(refused.status == 2);
+  CHECK(says(refused.err, "expected ids below 12, received 12; the list is of another data set"));
+}
+
+TEST_CASE("cli: of many faults of a listing the first are told, the others counted") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const fs::path shard = root.path() / "0.tar";
+  REQUIRE(run_shell(fmt::format("tar -C {} --sort=name -cf {} cat dog", quoted(data), quoted(shard))).status == 0);
+  fs::resize_file(shard, fs::file_size(shard) * 2 / 3);  // the end is lost
+  for (int i = 1; i < 7; ++i) fs::copy_file(shard, root.path() / fmt::format("{}.tar", i));
+  const Result result = run({"inspect", root.path() / "{0..6}.tar"});
+  CHECK(result.status == 0);
+  CHECK(says(result.err, "4.tar"));
+  CHECK_FALSE(says(result.err, "5.tar"));
+  CHECK(says(result.err, "muster: and 2 more left out\n"));
+}
+
 TEST_CASE("cli: --report also has the row that ended the run") {
   const TempDir root;
   const fs::path data = made_data(root.path(), true);
@@ -341,6 +367,36 @@ TEST_CASE("cli: verify passes sound data and names what is damaged") {
   CHECK(says(result.out, "identical"));
   REQUIRE(lines_of(report).size() == 1);
   CHECK(run({"verify", data, "--pipeline", pipeline, "--exclude", report}).status == 0);
+}
+
+TEST_CASE("cli: of many damaged samples verify shows some and counts the others") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  for (int i = 0; i < 25; ++i) write_file(data / "cat" / fmt::format("broken{}.png", i), "no image");
+  const fs::path report = root.path() / "report.jsonl";
+  const Result result = run({"verify", data, "--pipeline", made_pipeline(root.path()), "--report", report});
+  CHECK(result.status == 1);
+  CHECK(says(result.out, "37 samples decoded, 25 damaged"));
+  CHECK(says(result.out, "and 5 more; --report FILE lists all"));
+  CHECK(lines_of(report).size() == 25);
+}
+
+TEST_CASE("cli: verify fails where batches differ from one reading to the next") {
+  const TempDir root;
+  const fs::path data = made_data(root.path());
+  const HttpServer server([&](const HttpRequest& request) {
+    if (request.path == "/list.csv") return HttpResponse{.body = "path,label\na.png,0\nb.png,0\nc.png,0\n"};
+    const bool other = request.path == "/c.png" && request.number % 2 == 0;
+    return HttpResponse{.body = text_of(data / "cat" / (other ? "01.png" : "00.png"))};
+  });
+  const Result result =
+      run({"verify", server.url("/list.csv"), "--pipeline", made_pipeline(root.path()), "--batch-size", "2", "--json"});
+  CHECK(result.status == 1);
+  CHECK(says(result.err, "batches differ between thread counts: a source, stage or order is no pure function"));
+  const json found = json::parse(result.out);
+  CHECK(found["sound"] == false);
+  CHECK(found["damaged"].empty());
+  CHECK(found["batches_differing"] == json{1});
 }
 
 TEST_CASE("cli: verify compares up to as many threads as a loader takes, and refuses more before it decodes") {

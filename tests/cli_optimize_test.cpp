@@ -227,6 +227,37 @@ TEST_CASE("cli optimize: links inside the folder stay links, others are left out
   CHECK(summary["failed"].empty());
 }
 
+TEST_CASE("cli optimize: people read what was left out, and why") {
+  const Folders folders;
+  fs::create_symlink("nowhere", folders.in / "cat" / "y.jpg");
+  REQUIRE(mkfifo((folders.in / "pipe").c_str(), 0600) == 0);
+  const Result outcome = optimize(folders.call({}));
+  CHECK(outcome.status == 0);
+  CHECK(says(outcome.out, "2  left out:\n          cat/y.jpg: a link that leads nowhere\n"));
+  CHECK(says(outcome.out, "          pipe: neither a file nor a folder\n"));
+}
+
+TEST_CASE("cli optimize: a link that leads elsewhere by now does so in the copy, too") {
+  const Folders folders;
+  const fs::path link = folders.in / "dog" / "link.jpg";
+  fs::create_symlink("done.jpg", link);
+  folders.run();
+  fs::remove(link);
+  fs::create_symlink("../cat/a.jpg", link);
+  CHECK(folders.run()["linked"] == 1);
+  CHECK(fs::read_symlink(folders.out / "dog" / "link.jpg") == "../cat/a.jpg");
+}
+
+TEST_CASE("cli optimize: a JPEG that is longer than any may be is copied and named") {
+  const Folders folders;
+  const fs::path huge = folders.in / "cat" / "a.jpg";
+  fs::resize_file(huge, (std::uintmax_t{256} << 20) + 1);  // takes no room: what follows the image is a hole
+  const json summary = folders.run();
+  CHECK(summary["refused"][0]["path"] == "cat/a.jpg");
+  CHECK(says(summary["refused"][0]["reason"].get<std::string>(), "the file has 268435457 bytes, more than 268435456"));
+  CHECK(fs::file_size(folders.out / "cat" / "a.jpg") == fs::file_size(huge));
+}
+
 TEST_CASE("cli optimize: a file that cannot be read ends with 1, is named, and the others are done") {
   if (geteuid() == 0) return;  // root reads everything
   const Folders folders;

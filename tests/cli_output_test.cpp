@@ -7,9 +7,13 @@
 #include <string>
 #include <string_view>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include "http_server.hpp"
 #include "jpeg.hpp"
 #include "muster/muster.hpp"
 #include "output_trial.hpp"
@@ -273,6 +277,45 @@ TEST_CASE("output: --trace is written by every command that runs a loader, whole
     CHECK(run({command, data.folder, "--trace", data.out / "none.json"}).status == 2);
   }
   CHECK_FALSE(fs::exists(data.out / "none.json"));
+}
+
+TEST_CASE(
+    "output: a name that a folder has taken meanwhile is an error, after that of the run, and nothing else stays") {
+  const TempDir root;
+  const Given data(root.path());
+  const fs::path trace = data.out / "trace.json";
+  for (const bool fails : {false, true}) {
+    CAPTURE(fails);
+    const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+      if (request.path == "/list.csv") return {.body = "path,label\na.jpg,0\n"};
+      fs::create_directory(trace);  // the program holds its temporary name by now
+      if (fails) return {.status = 404};
+      return {.body = text_of(data.folder / "a" / "0.jpg")};
+    });
+    const Result result = run({"bench", server.url("/list.csv"), "--pipeline", data.pipeline, "--batch-size", "1",
+                               "--epochs", "1", "--trace", trace});
+    CAPTURE(result.err);
+    CHECK(result.status == 1);
+    CHECK(says(result.err, fails ? "404" : "cannot write " + trace.string() + ": Is a directory"));
+    CHECK(says(result.err, trace.string()) != fails);  // the first error is the one to tell
+    CHECK(names_in(data.out) == std::set<std::string>{"trace.json"});
+    fs::remove(trace);
+  }
+}
+
+TEST_CASE("output: a file that cannot be shortened is an error that names it") {
+  const TempDir root;
+  const Given data(root.path());
+  const int file = memfd_create("report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  REQUIRE(file >= 0);
+  REQUIRE(::write(file, "before", 6) == 6);
+  REQUIRE(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+  const std::string path = fmt::format("/proc/{}/fd/{}", getpid(), file);
+  const Result result = run(data.call("verify", "--report", path));
+  CHECK(result.status == 1);
+  CHECK(says(result.err, "cannot write " + path + ": Operation not permitted"));
+  CHECK(text_of(path) == "before");
+  close(file);
 }
 
 }  // namespace muster::test

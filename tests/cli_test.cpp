@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "http_server.hpp"
 #include "jpeg.hpp"
 #include "muster/muster.hpp"
 #include "program.hpp"
@@ -27,6 +28,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using namespace muster;
 using muster::test::command_line;
+using muster::test::HttpRequest;
+using muster::test::HttpResponse;
+using muster::test::HttpServer;
 using muster::test::noise_image;
 using muster::test::quoted;
 using muster::test::read_bytes;
@@ -243,6 +247,35 @@ TEST_CASE("inspect: a file without a readable header is listed for people, and i
   CHECK(says(result.out, "{11, 3, 224, 224}"));
 }
 
+TEST_CASE("inspect: of many unreadable files and classes some are shown and the others counted; the JSON has all") {
+  const TempDir dir;
+  const fs::path data = dir.path() / "data", html = dir.path() / "page.html";
+  for (int i = 0; i < 205; ++i) write_file(data / fmt::format("{:03}", i % 101) / fmt::format("{}.jpg", i), "no image");
+  const Result result = run({"inspect", data, "--html", html, "--png", dir.path() / "charts.png"});
+  REQUIRE(result.status == 0);
+  CHECK(says(result.out, "205 cannot be read"));
+  CHECK(says(result.out, "and 185 more; --json lists all"));
+  const std::string page = text_of(html);
+  CHECK(says(page, "205 cannot be read"));
+  CHECK(says(page, "and 5 more; --json lists all"));
+  CHECK(says(page, "the 50 largest and the 50 smallest of 101 classes; --json lists all"));
+  const json summary = json::parse(run({"inspect", data, "--json"}).out);
+  CHECK(summary["errors"].size() == 205);
+  CHECK(summary["classes"].size() == 101);
+}
+
+TEST_CASE("inspect: links that the listing leaves out are counted") {
+  const TempDir dir;
+  const fs::path data = dir.path() / "data";
+  write_ten_images(data);
+  CHECK_FALSE(says(run({"inspect", data}).out, "left out"));
+  write_noise(dir.path() / "outside.png", {20, 20}, 1);
+  fs::create_symlink(dir.path() / "outside.png", data / "cat" / "out.png");
+  fs::create_symlink("nowhere.png", data / "dog" / "nowhere.png");
+  CHECK(says(run({"inspect", data}).out, "links left out  2 that lead out of the folder, or nowhere"));
+  CHECK(json::parse(run({"inspect", data, "--json"}).out)["links_skipped"] == 2);
+}
+
 TEST_CASE("inspect: names that are no UTF-8 do not break the JSON") {
   const TempDir dir;
   write_noise(dir.path() / "c\xff" / "a.png", {20, 20}, 1);
@@ -315,6 +348,63 @@ TEST_CASE("bench: JPEGs are held against decoding alone, in both decode modes") 
     CHECK(measured["decode_limit_ratio"].get<double>() > 0);
     CHECK(measured["decode_limit_left_out"] == 0);
   }
+}
+
+TEST_CASE("bench: JPEGs in an archive are held against decoding alone, too, and what is none is counted") {
+  const TempDir dir;
+  const fs::path data = dir.path() / "data", tar = dir.path() / "data.tar";
+  write_ten_images(data);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    write_file(data / "cat" / fmt::format("{}.jpg", i), muster::test::write_jpeg(noise_image({50, 60}, 3, i), {}));
+  }
+  REQUIRE(run_shell(fmt::format("tar -C {} -cf {} cat dog", quoted(data), quoted(tar))).status == 0);
+  fs::remove_all(data);  // the archive alone can be read
+  std::vector<std::string> call = {"bench", tar, "--pipeline", small_pipeline(dir.path()), "--epochs", "1"};
+  const Result result = run(call);
+  CHECK(result.status == 0);
+  CHECK(says(result.out, "images/s of libjpeg-turbo alone"));
+  CHECK(says(result.out, "without 10 of 13 images that are no whole JPEGs"));
+  call.emplace_back("--json");
+  const json measured = json::parse(run(call).out);
+  CHECK(measured["decode_limit_ratio"].get<double>() > 0);
+  CHECK(measured["decode_limit_left_out"] == 10);
+}
+
+TEST_CASE("bench: what goes bad after it was loaded is left out of the decode limit") {
+  const TempDir dir;
+  const std::vector<std::uint8_t> jpeg = muster::test::write_jpeg(noise_image({50, 60}, 3, 1), {});
+  const std::string sound(jpeg.begin(), jpeg.end());
+  // The loader reads first, then the header is read, then decoding alone reads.
+  const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+    if (request.path == "/list.csv") return {.body = "path,label\nsound,0\nno-header,0\ngone,0\nno-image,0\n"};
+    if (request.path == "/no-header" && request.number >= 2) return {.body = "no image"};
+    if (request.path == "/gone" && request.number >= 3) return {.status = 404};
+    if (request.path == "/no-image" && request.number >= 3) return {.body = "no image"};
+    return {.body = sound};
+  });
+  const Result result =
+      run({"bench", server.url("/list.csv"), "--pipeline", small_pipeline(dir.path()), "--epochs", "1"});
+  CAPTURE(result.err);
+  CHECK(result.status == 0);
+  CHECK(says(result.out, "4 images;   decoding alone"));
+  CHECK(says(result.out, "without 3 of 4 images that are no whole JPEGs"));
+}
+
+TEST_CASE("bench: threads that wait for a server are bound by reading") {
+  const TempDir dir;
+  write_noise(dir.path() / "a.png", {4, 4}, 1);
+  const std::string image = text_of(dir.path() / "a.png");
+  const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+    if (request.path == "/list.csv") return {.body = "path,label\na.png,0\nb.png,0\n"};
+    return {.body = image, .pause_ms = request.number == 1 ? 5 : 0};
+  });
+  const Result result = run({"bench", server.url("/list.csv"), "--pipeline", small_pipeline(dir.path()), "--threads",
+                             "1", "--epochs", "1", "--json"});
+  CAPTURE(result.err);
+  REQUIRE(result.status == 0);
+  const json measured = json::parse(result.out);
+  CHECK(measured["bound"] == "read");
+  CHECK(says(measured["verdict"].get<std::string>(), "% of the time for files; more threads, --io-threads"));
 }
 
 TEST_CASE("bench: --batches and --last-batch shape the epochs; people read the same figures") {

@@ -103,6 +103,10 @@ TEST_CASE("json: values of the wrong kind are refused with what was expected and
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":18446744073709551615}}]})") == Contains("a whole number"));
   CHECK(refusal(R"({"stages":[{"Pad":{"padding":1,"fill":300}},{"CenterCrop":{"size":8}}]})") ==
         Contains("from 0 to 255"));
+  CHECK(refusal(R"({"stages":[{"RandomVerticalFlip":{"p":"often"}}]})") ==
+        Contains("\"p\": expected a number, received \"often\""));
+  CHECK(refusal(R"({"stages":[{"RandomVerticalFlip":{"p":-1}}]})") == Contains("received -1"));
+  CHECK(refusal(R"({"stages":[{"Pad":{"padding":-1}}]})") == Contains("received -1"));
   CHECK(refusal(R"({"stages":[{"Pad":{"padding":[1,2,3]}}]})") == Contains("[left, top, right, bottom]"));
   CHECK(refusal(R"({"stages":[{"Resize":{"size":8,"interpolation":"cubic"}}]})") == Contains("bicubic"));
   CHECK(refusal(R"({"stages":[{"CenterCrop":{"size":8},"ToFloat":{}}]})") == Contains("one member"));

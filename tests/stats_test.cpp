@@ -120,6 +120,24 @@ TEST_CASE("stats: the verdict is the consumer when it hardly waits, else what ta
   CHECK(judge(stats_with(5, 1, 1, 3)).bound == "decode");
 }
 
+TEST_CASE("stats: whatever step takes longest, the verdict names it and says what to do about it") {
+  const std::pair<WorkStep, const char*> advice[] = {
+      {WorkStep::read, "num_io_threads"},     {WorkStep::probe, "without large metadata"},
+      {WorkStep::plan, "fewer stages"},       {WorkStep::decode, "muster optimize"},
+      {WorkStep::pixel, "behind the resize"}, {WorkStep::render, "store smaller images"}};
+  CHECK(std::size(advice) == num_work_steps);
+  for (const auto& [step, words] : advice) {
+    CAPTURE(name(step));
+    LoaderStats stats = stats_with(5, 1, 1, 1);
+    stats.step_seconds[static_cast<std::size_t>(step)] = 20;
+    const Verdict verdict = judge(stats);
+    CHECK(verdict.bound == name(step));
+    CHECK(verdict.text.starts_with(std::string(name(step)) + ": 9"));
+    CHECK(mentions(verdict.text, {words}));
+  }
+  CHECK(name(static_cast<WorkStep>(num_work_steps)) == "?");
+}
+
 TEST_CASE("stats: with io threads the verdict is reading only when the workers wait for it") {
   LoaderStats stats = stats_with(5, 1, 90, 3);
   stats.num_io_threads = 8;
@@ -136,6 +154,13 @@ TEST_CASE("stats: the table names every step") {
   rows_of(loader, 0);
   CHECK(mentions(loader.stats().to_string(),
                  {"20 samples", "read", "probe", "plan", "decode", "pixel", "render", "bound by"}));
+}
+
+TEST_CASE("stats: bytes in flight are told where there are io threads, which bound them") {
+  LoaderStats stats = stats_with(5, 1, 1, 3);
+  CHECK_FALSE(mentions(stats.to_string(), {"in flight"}));
+  stats.max_bytes_in_flight = 2'500'000;
+  CHECK(mentions(stats.to_string(), {"at most 2.5 MB in flight"}));
 }
 
 TEST_CASE("trace: the file is JSON in which every sample's steps lie on the thread that did them") {

@@ -222,13 +222,16 @@ Verdict judge(const Loader& loader, const Measured& measured, const StageTimes& 
   const double busy = percent(measured.cpu_seconds, measured.seconds * num_running);
   constexpr double block_bytes = 512;
   const double from_disk = block_bytes * static_cast<double>(measured.disk_blocks);
-  if (busy < 75 && from_disk > 0.2 * static_cast<double>(loader.report().num_bytes_read)) {
-    return {"read", fmt::format("read: the threads wait {:.0f} % of the time while files come from the disk; more "
-                                "threads or a faster disk would help",
+  const double idle_seconds = measured.seconds * num_running - measured.cpu_seconds;
+  const bool wait_for_files = from_disk > 0.2 * static_cast<double>(loader.report().num_bytes_read) ||
+                              loader.stats().seconds(WorkStep::read) > 0.8 * idle_seconds;  // as of servers
+  if (busy < 75 && wait_for_files) {
+    return {"read", fmt::format("read: the threads wait {:.0f} % of the time for files; more threads, --io-threads, a "
+                                "faster disk or a nearer server would help",
                                 100 - busy)};
   }
   if (busy < 75) {
-    return {"wait", fmt::format("wait: the threads stand still {:.0f} % of the time with no disk to wait for; the "
+    return {"wait", fmt::format("wait: the threads stand still {:.0f} % of the time with no file to wait for; the "
                                 "epochs are short, or other programs take the cores",
                                 100 - busy)};
   }

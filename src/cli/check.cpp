@@ -60,8 +60,10 @@ const OnnxPlugin& load_plugin() {
     const auto entry = reinterpret_cast<const OnnxPlugin* (*)()>(dlsym(library, onnx_plugin_entry));
     const OnnxPlugin* plugin = entry == nullptr ? nullptr : entry();
     if (plugin == nullptr || plugin->version != version) {
-      throw ConfigError("--model",
-                        fmt::format("{} belongs to another version of muster than {}", place.string(), version));
+      throw ConfigError(
+          "--model", fmt::format("{} belongs to another version of muster than {}; build and install both at once, or "
+                                 "give the layers as text: --layers",
+                                 place.string(), version));
     }
     return *plugin;
   }

@@ -60,15 +60,15 @@ Image batch_sheet(Loader& loader, const SheetOptions& options) {
   }
   Progress progress("preview", (*options.batch + 1) * static_cast<std::uint64_t>(options.batch_size));
   EpochRange batches = loader.epoch(options.epoch);
-  while (const std::optional<Batch> batch = next_batch(batches)) {
-    progress.advance(batch->rows.size(), batch->incidents.size());
-    if (batch->index < *options.batch) continue;
-    return contact_sheet(*batch, {.layout = loader.options().layout,
-                                  .pipeline = loader.pipeline(),
-                                  .classes = loader.source().classes(),
-                                  .cell = options.sheet.cell});
+  while (true) {
+    const Batch batch = next_batch(batches).value();
+    progress.advance(batch.rows.size(), batch.incidents.size());
+    if (batch.index < *options.batch) continue;
+    return contact_sheet(batch, {.layout = loader.options().layout,
+                                 .pipeline = loader.pipeline(),
+                                 .classes = loader.source().classes(),
+                                 .cell = options.sheet.cell});
   }
-  throw ConfigError("--batch", fmt::format("epoch {} ended before batch {}", options.epoch, *options.batch));
 }
 
 void write_sheet(const std::string& path, const Image& sheet) {

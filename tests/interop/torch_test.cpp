@@ -53,6 +53,11 @@ TEST_CASE("torch: every type has the same values in the same memory") {
   }
 }
 
+TEST_CASE("torch: a number that is no type is refused") {
+  CHECK_THROWS_WITH_AS(torch_dtype(static_cast<DType>(99)),
+                       "[to_torch] expected one of muster's types, received number 99", ConfigError);
+}
+
 TEST_CASE("torch: it takes every type from a DLPack capsule, and gives it back through one") {
   for (const DType dtype : all_types) {
     CAPTURE(name(dtype));
