@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <optional>
 
 #include "naive.hpp"
@@ -39,6 +41,29 @@ struct DropFirstRow {
     return out;
   }
 };
+
+/// Does to an image of 8 x 8 what a test wants, and says of an image of one size what a test wants.
+struct Unruly {
+  Geometry steps = {};
+  std::function<ExtentResult(Size)> extent = [](Size in) { return Extent::exactly(in); };
+
+  ExtentResult output_extent(const Extent& in) const {
+    return in.is_exact() && in.min == Size{8, 8} ? extent(in.min) : in;
+  }
+  Geometry draw(Size, Rng&) const { return steps; }
+};
+
+/// The message of the E with which planning an image of 8 x 8 ends.
+template <class E>
+doctest::String plan_fault(const Unruly& stage, Size source = {8, 8}) {
+  const Pipeline pipeline{stage, CenterCrop{{4, 4}}};
+  try {
+    pipeline.plan(source, {});
+    return "";
+  } catch (const E& error) {
+    return error.what();
+  }
+}
 
 Interpolation random_interpolation(Rng& rng) { return static_cast<Interpolation>(rng.uniform_int(0, 5)); }
 PadMode random_mode(Rng& rng) { return static_cast<PadMode>(rng.uniform_int(0, 3)); }
@@ -258,4 +283,76 @@ TEST_CASE("plan: a sample looks the same whatever the pipeline did before to oth
   CHECK(pipeline.to_json(pipeline.plan({375, 500}, {42, 4, 17})) != pipeline.to_json(first));
   CHECK(pipeline.to_json(pipeline.plan({375, 500}, {43, 3, 17})) != pipeline.to_json(first));
   CHECK(pipeline.to_json(pipeline.plan({375, 500}, {42, 3, 18})) != pipeline.to_json(first));
+}
+
+TEST_CASE("plan: a step that cannot be done to the image is an error of the sample, by the stage's name") {
+  using doctest::Contains;
+  constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  const auto fault = [](const Step& step) { return plan_fault<StageError>({.steps = {step}}); };
+  CHECK(fault(Crop{{0, 0, 9, 8}}) ==
+        "[plan] the window of 9x8 pixels at y 0, x 0 does not lie inside the image of 8x8 "
+        "(stage 1 Unruly)");
+  for (const Rect& window : {Rect{1, 0, 8, 8}, Rect{0, 1, 8, 8}, Rect{-1, 0, 4, 4}, Rect{0, -1, 4, 4}, Rect{0, 0, 0, 8},
+                             Rect{0, 0, 8, -1}, Rect{huge, 0, 8, 8}, Rect{0, 0, huge, 8}}) {
+    CHECK(fault(Crop{window}) == Contains("does not lie inside the image of 8x8"));
+  }
+  const auto border = [](Padding margins) { return Border{margins, PadMode::edge, {}}; };
+  CHECK(fault(border({1, -2, 3, 4})) ==
+        Contains("margins left 1, top -2, right 3, bottom 4 of a border are not from 0"));
+  for (const Padding& margins : {Padding{-1, 1, 1, 1}, Padding{1, 1, -1, 1}, Padding{1, 1, 1, -1}, Padding{huge}}) {
+    CHECK(fault(border(margins)) == Contains("of a border are not from 0 to 1099511627776 pixels (stage 1 Unruly)"));
+  }
+  CHECK(fault(border(std::int64_t{1} << 40)) == Contains("cannot make 2199023255560x2199023255560 of 8x8"));
+  CHECK(fault(Resample{{0, 8}}) == Contains("cannot make 0x8 of 8x8: sides are from 1"));
+  CHECK(fault(Resample{{8, huge}}) == Contains("cannot make 8x9223372036854775807 of 8x8"));
+  CHECK(fault(Flip{true, true}) == "");
+}
+
+TEST_CASE("plan: a stage that refuses a size which it took in the proof is an error of the sample") {
+  CHECK(plan_fault<StageError>({.extent = [](Size in) {
+          return Refusal{"needs 9x9", in};
+        }}) == "[plan] of an image of 8x8 it says: it needs 9x9 (stage 1 Unruly)");
+  CHECK(plan_fault<StageError>({.extent = [](Size) {
+          return Extent::exactly({0, 8});
+        }}) == "[plan] cannot make 0x8 of 8x8: sides are from 1 to 1099511627776 pixels (stage 1 Unruly)");
+}
+
+TEST_CASE("plan: a stage that contradicts itself about a size is a ShapeError that says how") {
+  CHECK(
+      plan_fault<ShapeError>({.extent = [](Size) {
+        return Extent{{8, 8}, {8, 9}};
+      }}) == "[plan] expected one size for an image of 8x8, received 8x8 ... 8x9 from output_extent (stage 1 Unruly)");
+  CHECK(plan_fault<ShapeError>({.steps = {Crop{{0, 0, 8, 7}}}}) ==
+        "[plan] expected 8x8 of 8x8, as output_extent says, received 8x7 from draw (stage 1 Unruly)");
+}
+
+TEST_CASE("plan: an image of no size, or longer than the longest, is an error") {
+  CHECK(plan_fault<StageError>({}, {0, 5}) == "[plan] an image has sides from 1 to 65500, this one 0x5");
+  CHECK(plan_fault<StageError>({}, {5, -1}) == doctest::Contains("this one 5x-1"));
+  CHECK(plan_fault<StageError>({}, {max_side + 1, 5}) == doctest::Contains("this one 65501x5"));
+  CHECK(plan_fault<StageError>({}, {5, max_side + 1}) == doctest::Contains("this one 5x65501"));
+}
+
+TEST_CASE("plan: a final size that is not the proven one is a ShapeError") {
+  struct Fickle {  // shows it only of images that are 77 pixels wide
+    ExtentResult output_extent(const Extent& in) const {
+      return Extent::exactly({6, in.is_exact() && in.min.width == 77 ? 7 : 6});
+    }
+    Geometry draw(Size in, Rng&) const { return {Resample{{6, in.width == 77 ? 7 : 6}}}; }
+  };
+  const Pipeline pipeline{Fickle{}};
+  CHECK(pipeline.plan({50, 76}, {}).output == Size{6, 6});
+  CHECK_THROWS_WITH_AS(pipeline.plan({50, 77}, {}),
+                       "[plan] expected 6x6, received 6x7 for an image of 50x77: the output_extent of a stage "
+                       "contradicts what it said of all sizes",
+                       ShapeError);
+}
+
+TEST_CASE("renderer: one that is assigned works for its new pipeline") {
+  const Image image = noise_image({12, 14}, 3, 4);
+  const Pipeline pipeline{CenterCrop{{5, 3}}};
+  Renderer renderer(Pipeline{CenterCrop{{9, 9}}});
+  renderer = Renderer(pipeline);
+  const Plan plan = pipeline.plan(image.size(), {});
+  CHECK(run_composed(renderer, pipeline, plan, image.view()) == run_naive(pipeline, plan, image));
 }

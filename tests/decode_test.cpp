@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <map>
 #include <random>
 
 #include <doctest/doctest.h>
@@ -163,6 +164,37 @@ void check_windows(const Data& data, DecodeOptions options, Random& random, int 
   }
 }
 
+/// A TIFF of one page: the values of each tag as 32-bit numbers, and the strips or tiles.
+Data write_tiff(std::map<std::uint16_t, std::vector<std::uint32_t>> fields, const std::vector<Data>& segments) {
+  Data file = {'I', 'I', 42, 0, 0, 0, 0, 0};
+  const auto put = [](Data& to, std::uint64_t value, std::size_t num_bytes) {
+    for (std::size_t i = 0; i < num_bytes; ++i) to.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+  };
+  const bool is_tiled = fields.contains(322);
+  for (const Data& segment : segments) {
+    fields[is_tiled ? 324 : 273].push_back(static_cast<std::uint32_t>(file.size()));
+    fields[is_tiled ? 325 : 279].push_back(static_cast<std::uint32_t>(segment.size()));
+    file.insert(file.end(), segment.begin(), segment.end());
+  }
+  Data directory;
+  Data values;
+  const std::size_t values_begin = file.size() + 2 + 12 * fields.size() + 4;
+  put(directory, fields.size(), 2);
+  for (const auto& [tag, numbers] : fields) {
+    put(directory, tag, 2);
+    put(directory, 4, 2);
+    put(directory, numbers.size(), 4);
+    put(directory, numbers.size() == 1 ? numbers[0] : values_begin + values.size(), 4);
+    if (numbers.size() == 1) continue;
+    for (const std::uint32_t number : numbers) put(values, number, 4);
+  }
+  put(directory, 0, 4);
+  for (std::size_t i = 0; i < 4; ++i) file[4 + i] = static_cast<std::uint8_t>(file.size() >> (8 * i));
+  file.insert(file.end(), directory.begin(), directory.end());
+  file.insert(file.end(), values.begin(), values.end());
+  return file;
+}
+
 /// Standard error goes to a file as long as this lives.
 class CapturedStandardError {
  public:
@@ -229,6 +261,70 @@ TEST_CASE("decode: unsupported and damaged files are refused by name") {
     CAPTURE(outcome.error);
     CHECK(outcome.error.find(words) != std::string::npos);
     CHECK(outcome.error.rfind("[decode] ", 0) == 0);
+  }
+}
+
+TEST_CASE("decode: a TIFF of JPEG-compressed YCbCr shows what its JPEGs show, strip by strip and in windows") {
+  Random random(6);
+  for (const Sampling& sampling : {Sampling{1, 1}, Sampling{2, 1}, Sampling{2, 2}}) {
+    CAPTURE(sampling.horizontal);
+    CAPTURE(sampling.vertical);
+    const Image picture = scene({40, 27}, 3, 8);
+    Image expected(picture.size(), 3);
+    std::vector<Data> strips;
+    for (std::int64_t y = 0; y < 40; y += 16) {
+      const Rect rows{y, 0, std::min<std::int64_t>(16, 40 - y), 27};
+      strips.push_back(
+          write_jpeg(cropped(picture, rows), {.horizontal = sampling.horizontal, .vertical = sampling.vertical}));
+      const Image strip = decode(strips.back());
+      std::copy_n(strip.data(), strip.size_bytes(), expected.row(y));
+    }
+    const Data tiff = write_tiff(
+        {{256, {27}},
+         {257, {40}},
+         {258, {8, 8, 8}},
+         {259, {7}},
+         {262, {6}},
+         {277, {3}},
+         {278, {16}},
+         {530, {static_cast<std::uint32_t>(sampling.horizontal), static_cast<std::uint32_t>(sampling.vertical)}}},
+        strips);
+    CHECK(probe(tiff).num_channels == 3);
+    CHECK(decode(tiff) == expected);
+    check_windows(tiff, {}, random, 20);
+  }
+}
+
+TEST_CASE("decode: a TIFF whose strips or tiles cannot be read is refused by what is wrong with them") {
+  const auto refusal = [](const std::map<std::uint16_t, std::vector<std::uint32_t>>& changes) {
+    std::map<std::uint16_t, std::vector<std::uint32_t>> fields = {{256, {6}}, {257, {4}}, {258, {8, 8, 8}},
+                                                                  {259, {1}}, {262, {2}}, {277, {3}}};
+    for (const auto& [tag, numbers] : changes) fields[tag] = numbers;
+    return attempt(write_tiff(fields, {Data(72, 9)})).error;
+  };
+  const auto has = [](const std::string& text, const char* words) { return text.find(words) != std::string::npos; };
+  CHECK(refusal({{278, {4}}}) == "");
+  CHECK(has(refusal({{262, {6}}}), "YCbCr is supported only in JPEG-compressed pixels"));
+  CHECK(has(refusal({{259, {7}}, {262, {6}}, {284, {2}}}), "YCbCr is supported only in JPEG-compressed pixels"));
+  CHECK(has(refusal({{322, {2048}}, {323, {16}}}), "a tile of 16x2048 is larger than the image of 4x6"));
+  CHECK(has(refusal({{322, {16}}, {323, {1040}}}), "a tile of 1040x16 is larger than the image of 4x6"));
+  for (const auto& changes : {std::map<std::uint16_t, std::vector<std::uint32_t>>{{278, {0}}},
+                              {{322, {0}}, {323, {16}}},
+                              {{322, {16}}, {323, {0}}}}) {
+    const std::string message = refusal(changes);
+    CAPTURE(message);
+    CHECK(has(message, "[decode] TIFF: "));
+  }
+}
+
+TEST_CASE("decode: the compression of a BMP that is not supported is named") {
+  Data data = load("bmp_24.bmp");
+  for (const auto& [number, words] :
+       std::map<std::uint8_t, std::string>{{1, "RLE8"}, {2, "RLE4"}, {4, "JPEG"}, {5, "PNG"}, {9, "unknown"}}) {
+    data[30] = number;
+    const std::string message = attempt(data).error;
+    CAPTURE(message);
+    CHECK(message.find(words) != std::string::npos);
   }
 }
 
@@ -519,6 +615,27 @@ TEST_CASE("decode: bytes of another image than the probed one are refused") {
   CHECK_THROWS_AS(decoder.decode(load("png_grey_1.png"), info, {0, 0, 1, 1}, out), DecodeError);
   const ImageInfo jpeg = decoder.probe(load("jpeg_420.jpg"));
   CHECK_THROWS_AS(decoder.decode(load("jpeg_1x1.jpg"), jpeg, {0, 0, 1, 1}, out), DecodeError);
+  const std::pair<const char*, const char*> others[] = {{"webp_lossy.webp", "webp_1x1.webp"},
+                                                        {"bmp_24.bmp", "bmp_65500.bmp"},
+                                                        {"tiff_lzw.tif", "tiff_1x1.tif"},
+                                                        {"pnm_comments.pgm", "pnm_rgb_16.ppm"}};
+  for (const auto& [probed, other] : others) {
+    CAPTURE(std::string(other));
+    CHECK_THROWS_WITH_AS(decoder.decode(load(other), decoder.probe(load(probed)), {0, 0, 1, 1}, out),
+                         doctest::Contains("the header is not the one that was probed"), DecodeError);
+  }
+}
+
+TEST_CASE("decode: a format that there is not is a ConfigError") {
+  const Data data = load("png_rgb.png");
+  Decoder decoder;
+  ImageInfo info = decoder.probe(data);
+  info.format = static_cast<Format>(99);
+  Image out;
+  CHECK_THROWS_WITH_AS(decoder.decode(data, info, {0, 0, 1, 1}, out), doctest::Contains("unknown format 99"),
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(decoder.decode_reduced(data, info, 2, {0, 0, 1, 1}, out),
+                       doctest::Contains("unknown cannot be reduced by 2"), ConfigError);
 }
 
 TEST_CASE("decode: a decoder can be moved") {
@@ -526,6 +643,9 @@ TEST_CASE("decode: a decoder can be moved") {
   Decoder second = std::move(first);
   const Data data = load("jpeg_420.jpg");
   CHECK(attempt(second, data).image.channels() == 1);
+  Decoder third;
+  third = std::move(second);
+  CHECK(attempt(third, data).image.channels() == 1);
 }
 
 TEST_CASE("jpeg markers: scans, restarts, sampling and the real end are found") {

@@ -272,6 +272,41 @@ TEST_CASE("faults: when memory ends for the workers alone, the consumer is told"
   try_setups(Length::lasting, Threads::all_but_this);
 }
 
+TEST_CASE(
+    "faults: when any one allocation fails while rows go back for substitutes, the consumer is told, or all is right") {
+  NoiseSource source(40);
+  for (std::uint64_t id = 0; id < 40; ++id) {
+    if (id % 3 != 0) source.bad.insert(id);
+  }
+  const LoaderOptions options{.batch_size = 8, .on_error = OnError::substitute, .num_threads = 1, .num_io_threads = 1};
+  Loader reference(source, random_pipeline(), options);
+  const std::vector<RowCopy> expected = rows_of(reference, 0);
+  std::uint64_t first = 1;
+  for (bool has_struck = true; has_struck; ++first) {
+    CAPTURE(first);
+    Loader loader(source, random_pipeline(), options);
+    EpochRange range = loader.epoch(0);
+    bool is_right = true;
+    std::size_t num_delivered = 0;
+    std::exception_ptr error;
+    {
+      const AllocationFailure failure(first, Length::once, Threads::all_but_this);
+      try {
+        while (const std::optional<Batch> batch = range.next()) {
+          is_right = is_right && holds(*batch, expected, num_delivered);
+          num_delivered += static_cast<std::size_t>(batch->num_rows());
+        }
+      } catch (...) {
+        error = std::current_exception();
+      }
+      has_struck = failure.has_struck();
+    }
+    CHECK(is_right);
+    CHECK((error ? is_want_of_memory(error) : num_delivered == expected.size()));
+  }
+  CHECK(first > 50);
+}
+
 TEST_CASE("faults: when any one allocation fails, or all from there on, JSON is made and read, or there is an error") {
   const Pipeline pipeline = Pipeline::preset("imagenet-train");
   const SampleKey key{1, 2, 3};

@@ -5,8 +5,13 @@
 #include <filesystem>
 #include <new>
 #include <optional>
+#include <system_error>
+#include <thread>
+
+#include <pthread.h>
 
 #include "jpeg.hpp"
+#include "loader/io_stage.hpp"
 #include "loader_support.hpp"
 #include "preview/png.hpp"
 
@@ -151,6 +156,28 @@ bool is_of_one_version(const Batch& batch, std::int64_t k) {
 /// 6 × 5 of random windows: a plan made for another size than that of the image would show.
 Pipeline window_pipeline() { return {RandomCrop{.size = {6, 5}, .pad_if_needed = true}, RandomHorizontalFlip{}}; }
 
+/// While it lives, the system has no memory for the stack of another thread.
+class NoThreads {
+ public:
+  NoThreads() {
+    pthread_getattr_default_np(&saved_);
+    pthread_attr_t huge;
+    pthread_attr_init(&huge);
+    pthread_attr_setstacksize(&huge, std::size_t{1} << 48);
+    pthread_setattr_default_np(&huge);
+    pthread_attr_destroy(&huge);
+  }
+  NoThreads(const NoThreads&) = delete;
+  NoThreads& operator=(const NoThreads&) = delete;
+  ~NoThreads() {
+    pthread_setattr_default_np(&saved_);
+    pthread_attr_destroy(&saved_);
+  }
+
+ private:
+  pthread_attr_t saved_;
+};
+
 bool is_in_shape(const Batch& batch, std::int64_t num_rows) {
   return batch.images.shape() == Shape{num_rows, 3, 6, 5} && batch.labels.shape() == Shape{num_rows} &&
          batch.valid.shape() == Shape{num_rows};
@@ -197,6 +224,58 @@ TEST_CASE("faults: whatever a read throws, whoever reads, the policy decides, an
       }
     }
   }
+}
+
+TEST_CASE(
+    "faults: an asynchronous read that throws, although it may not, is raised as its sample's, and nothing waits") {
+  class Thrower : public NoiseSource {
+   public:
+    using NoiseSource::NoiseSource;
+    int num_async_reads() const override { return 2; }
+    void read_async(std::uint64_t id, Sample& sample, std::stop_token stop,
+                    std::function<void(std::exception_ptr)> done) const override {
+      if (id == 7) throw std::runtime_error("made up");
+      NoiseSource::read_async(id, sample, stop, std::move(done));
+    }
+  };
+  for (const OnError on_error : policies) {
+    CAPTURE(name(on_error));
+    Loader loader(Thrower(12), random_pipeline(), options_of(Way::async, on_error));
+    std::vector<RowCopy> rows;
+    const std::string error = message_of<Error>([&] {
+      for (const Batch& batch : loader.epoch(0)) append_rows(batch, rows);
+    });
+    CHECK(rows.size() == 6);
+    CHECK(mentions(error, {"made up", "sample 7", "dir/7.ppm"}));
+  }
+}
+
+TEST_CASE(
+    "faults: where the system gives no more threads, one lists a folder, and io threads are refused with advice") {
+  const TempDir dir;
+  for (char c = 'a'; c < 'm'; ++c) write_file(dir.path() / std::string(1, c) / "x.jpg", std::string(1, c));
+  const auto names = [&] {
+    const ImageFolder folder(dir.path());
+    std::string all;
+    for (std::uint64_t id = 0; id < folder.size(); ++id) all += folder.name(id) + " ";
+    return all;
+  };
+  const std::string expected = names();
+  const auto refusal = [](const std::shared_ptr<const Source>& source) {
+    return message_of<ConfigError>([&] { const IoStage stage(source, 2, 100); });
+  };
+  const auto by_threads = std::make_shared<ThreadedSource>(4, Way::io_threads);
+  const auto by_itself = std::make_shared<ThreadedSource>(4, Way::async);
+  {
+    const NoThreads no_threads;
+    REQUIRE_THROWS_AS(std::jthread([] {}), std::system_error);
+    CHECK(names() == expected);
+    CHECK(
+        mentions(refusal(by_threads), {"the system gives 0 of 2 io threads", "raise its limit, or set LoaderOptions"}));
+    CHECK(mentions(refusal(by_itself), {"the system gives 0 of 1 io threads", "raise its limit"}));
+    CHECK_FALSE(mentions(refusal(by_itself), {"LoaderOptions"}));
+  }
+  CHECK(refusal(by_threads) == "");
 }
 
 TEST_CASE("faults: what the source throws when a loader asks about it leaves the constructor as it is") {

@@ -436,6 +436,17 @@ TEST_CASE("http: what is no HTTP, or has no end before its content, is an error"
   }
 }
 
+TEST_CASE("http: a range with more bytes behind it than it says is refused") {
+  const HttpServer server([&](const HttpRequest& request) -> HttpResponse {
+    HttpResponse response = file_response(request, std::string(1000, 'x'));
+    if (request.fields.at("range") != "bytes=0-0") response.body += "y";
+    return response;
+  });
+  const auto store = open_url(server.url("/x"), std::make_shared<const HttpClient>(hasty(0)));
+  std::vector<std::uint8_t> bytes(10);
+  CHECK(has(message_of([&] { store->read(100, bytes, {}); }), "expected 10 bytes, received more"));
+}
+
 TEST_CASE("http: the length is announced once, before the bytes grow, however often it is tried") {
   const std::string content = content_of(5000);
   const HttpServer server([&](const HttpRequest& request) -> HttpResponse {

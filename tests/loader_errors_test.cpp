@@ -1,6 +1,7 @@
 // The loader's errors: what each policy makes of bad samples, and how foreign exceptions reach the consumer.
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <new>
 
 #include "loader_support.hpp"
@@ -325,24 +326,33 @@ TEST_CASE("loader: a source whose name() throws still has its errors reported") 
 TEST_CASE("loader: an order that throws, or names a sample that is not there, raises under every policy") {
   class Broken : public Order {
    public:
-    explicit Broken(bool throws) : throws_(throws) {}
+    explicit Broken(std::function<void()> act) : act_(std::move(act)) {}
     std::uint64_t num_rows() const override { return 6; }
     std::uint64_t sample_id(std::uint64_t, std::uint64_t row) const override {
-      if (row == 4 && throws_) throw std::out_of_range("weights");
+      if (row == 4) act_();
       return row == 4 ? 99 : row;
     }
 
    private:
-    bool throws_;
+    std::function<void()> act_;
   };
+  struct Act {
+    std::function<void()> now;
+    const char* words;
+    const char* where;
+  };
+  const Act acts[] = {{[] {}, "received 99", "row 4 of epoch 0"},
+                      {[] { throw std::out_of_range("weights"); }, "weights", "row 4 of epoch 0"},
+                      {[] { throw 7; }, "unknown exception", "row 4 of epoch 0"},
+                      {[] { throw ConfigError("mine", "made up"); }, "made up", "[mine]"}};
   for (const OnError policy : {OnError::raise, OnError::mask, OnError::substitute}) {
-    for (const bool throws : {false, true}) {
+    for (const Act& act : acts) {
       Loader loader{NoiseSource{6},
                     random_pipeline(),
-                    {.batch_size = 2, .on_error = policy, .order = std::make_shared<Broken>(throws)}};
+                    {.batch_size = 2, .on_error = policy, .order = std::make_shared<Broken>(act.now)}};
       const Failure failure = fail(loader);
       CHECK(failure.rows.size() == 4);
-      CHECK(mentions(what_of<ConfigError>(failure.error), {throws ? "weights" : "received 99", "row 4 of epoch 0"}));
+      CHECK(mentions(what_of<ConfigError>(failure.error), {act.words, act.where}));
     }
   }
 }

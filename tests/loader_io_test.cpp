@@ -346,6 +346,19 @@ TEST_CASE("loader: an asynchronous source that answers before it returns works a
   CHECK(delivered(Immediate(40), options) == delivered(NoiseSource(40), options));
 }
 
+TEST_CASE("loader: an asynchronous read that ends before it begins is not waited for, and holds no room") {
+  const AsyncSource source(4, 2);
+  IoStage stage(std::shared_ptr<const Source>(&source, [](const Source*) {}), 1, 10);
+  std::unique_ptr<ReadBuffer> held = stage.read(0, {});  // more than the limit: the next one has to wait
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK_THROWS_WITH_AS(stage.begin_read(1, stop.get_token(), [](std::unique_ptr<ReadBuffer>) { FAIL("it was read"); }),
+                       doctest::Contains("stopped"), SourceError);
+  stage.recycle(std::move(held));
+  CHECK(stage.gate().num_held() == 0);
+  CHECK(source.max_waiting() == 0);
+}
+
 TEST_CASE("loader: what an io thread's read throws has the sample's name") {
   NoiseSource source(12);
   source.bad = {4};

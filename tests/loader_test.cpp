@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "loader_support.hpp"
 
@@ -87,6 +88,33 @@ TEST_CASE("loader: shuffle gives every sample once, in the order that ShuffledOr
     for (std::uint64_t id = 0; id < 23; ++id) CHECK(ids[id] == id);
   }
   CHECK(epochs[0] != epochs[1]);
+}
+
+TEST_CASE("loader: a source that is read in sequence is shuffled within its blocks alone, anew each epoch") {
+  class Blocks : public NoiseSource {
+   public:
+    using NoiseSource::NoiseSource;
+    std::uint64_t shuffle_block() const override { return 10; }
+  };
+  Loader loader{Blocks{34}, random_pipeline(), {.batch_size = 34, .shuffle = true, .seed = 5}};
+  std::vector<std::uint64_t> first;
+  for (std::uint64_t epoch = 0; epoch < 2; ++epoch) {
+    const std::vector<RowCopy> rows = rows_of(loader, epoch);
+    REQUIRE(rows.size() == 34);
+    std::vector<std::uint64_t> ids;
+    for (const RowCopy& row : rows) ids.push_back(row.id);
+    CHECK(ids != first);
+    CHECK_FALSE(std::ranges::is_sorted(ids));
+    first = ids;
+    for (std::size_t begin = 0; begin < 34; begin += 10) {  // one block after the other, the short one too
+      const std::size_t end = std::min<std::size_t>(begin + 10, 34);
+      std::ranges::sort(ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                        ids.begin() + static_cast<std::ptrdiff_t>(end));
+    }
+    std::vector<std::uint64_t> whole(34);
+    std::iota(whole.begin(), whole.end(), 0);
+    CHECK(ids == whole);
+  }
 }
 
 TEST_CASE("loader: partial ends with size % batch_size rows") {
@@ -255,6 +283,8 @@ TEST_CASE("loader: options that cannot work are refused when it is made, with ad
   CHECK(mentions(refusal({.num_threads = 1 << 20}), {"threads"}));
   CHECK(mentions(refusal({.dtype = DType::int64}), {"int64", "float32"}));
   CHECK(mentions(refusal({.shard = {2, 2}}), {"shard"}));
+  CHECK(mentions(refusal({.limits = {.max_pixels = 0}}), {"limits", "max_pixels 0"}));
+  CHECK(mentions(refusal({.limits = {.max_bytes = -1}}), {"limits", "max_bytes -1"}));
   CHECK(mentions(refusal({.batch_size = std::int64_t{1} << 60}), {"batch_size"}));
   CHECK(mentions(refusal({.shuffle = true, .order = std::make_shared<SequentialOrder>(4)}), {"shuffle", "order"}));
   CHECK(mentions(refusal({.order = std::make_shared<SequentialOrder>(0)}), {"row"}));

@@ -1,10 +1,12 @@
 // The loader's threads: how many there are, that they change no byte, and that stopping is prompt and complete.
 #include <doctest/doctest.h>
+#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 
 #include <optional>
 #include <thread>
 
+#include "allocation_hook.hpp"
 #include "loader/runner.hpp"
 #include "loader_support.hpp"
 
@@ -116,6 +118,25 @@ TEST_CASE("runner: every token has run once the runner has gone") {
     for (int i = 0; i < 5; ++i) runner.submit(task, 100);
   }
   CHECK(task->counter.count() == 500);
+}
+
+TEST_CASE("runner: one that goes while there is no memory leaves no workers allowed beyond the next change") {
+  const auto allowed = [] { return tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism); };
+  const TaskRunner stays(1);
+  const std::size_t before = allowed();
+  auto goes = std::make_unique<TaskRunner>(3);
+  CHECK(allowed() == before + 3);
+  {
+    const AllocationFailure failure(1, AllocationFailure::Length::once, AllocationFailure::Threads::all);
+    goes.reset();
+    CHECK(failure.has_struck());
+  }
+  CHECK(allowed() == before + 3);
+  {
+    const TaskRunner next(2);
+    CHECK(allowed() == before + 2);
+  }
+  CHECK(allowed() == before);
 }
 
 TEST_CASE("loader: batches are the same bytes for any number of threads and any prefetch") {

@@ -1,9 +1,11 @@
 // Optimized JPEGs: the same coefficients and pixels, in a form that windows can be cut out of.
 #include <doctest/doctest.h>
 
+#include <new>
 #include <string>
 #include <string_view>
 
+#include "allocation_hook.hpp"
 #include "decode/restart_cut.hpp"
 #include "jpeg.hpp"
 #include "muster/optimize.hpp"
@@ -264,4 +266,29 @@ TEST_CASE("optimize: options out of range are a configuration error") {
   CHECK_THROWS_AS(optimize_jpeg(bytes, {.longest_side = 65501}), ConfigError);
   CHECK_THROWS_AS(optimize_jpeg(bytes, {.quality = 0}), ConfigError);
   CHECK_THROWS_AS(optimize_jpeg(bytes, {.quality = 101}), ConfigError);
+}
+
+TEST_CASE("optimize: when any one allocation fails, it is want of memory, or the file is right") {
+  const Data bytes = write_jpeg(picture({150, 301}, 3, 8), {.progressive = true});
+  for (const OptimizeOptions& options : {OptimizeOptions{}, OptimizeOptions{.longest_side = 200}}) {
+    const Data expected = optimize_jpeg(bytes, options).bytes;
+    std::uint64_t num_failed = 0;
+    std::uint64_t first = 1;
+    for (bool has_struck = true; has_struck; ++first) {
+      CAPTURE(first);
+      Data received;
+      {
+        const test::AllocationFailure failure(first, test::AllocationFailure::Length::once,
+                                              test::AllocationFailure::Threads::all);
+        try {
+          received = optimize_jpeg(bytes, options).bytes;
+        } catch (const std::bad_alloc&) {
+          ++num_failed;
+        }
+        has_struck = failure.has_struck();
+      }
+      CHECK((received.empty() ? has_struck : received == expected));
+    }
+    CHECK(num_failed > 5);
+  }
 }

@@ -49,6 +49,20 @@ struct PickyForNobody {  // refuses the whole extent, though it takes each size
   Image operator()(Image image, Rng&) const { return image; }
 };
 
+struct Declared {  // says of all sizes what a test wants
+  Extent all;
+  ExtentResult output_extent(const Extent& in) const { return in.is_exact() ? in : all; }
+  Image operator()(Image image, Rng&) const { return image; }
+};
+
+struct NoPortrait {  // takes all sizes, it says, and then not those that are taller than wide
+  ExtentResult output_extent(const Extent& in) const {
+    if (in.is_exact() && in.min.height > in.min.width) return Refusal{"is for landscapes", in.min};
+    return in;
+  }
+  Image operator()(Image image, Rng&) const { return image; }
+};
+
 }  // namespace
 
 TEST_CASE("proof: a pipeline without stages leaves the size of the images open") {
@@ -94,6 +108,27 @@ TEST_CASE(
 TEST_CASE("proof: a stage that contradicts itself is refused by name") {
   CHECK(refusal({Widen{}}) == Contains("stage 1 Widen contradicts itself"));
   CHECK(refusal({AnySize{}, CenterCrop{{8, 8}}}) == Contains("must be one size"));
+  CHECK(refusal({NoPortrait{}, CenterCrop{{8, 8}}}) == Contains("stage 1 NoPortrait cannot take every size"));
+}
+
+TEST_CASE("proof: sizes that no image has are refused by the stage's name") {
+  constexpr std::int64_t most = std::int64_t{1} << 46;
+  const Stage crop = CenterCrop{{8, 8}};
+  CHECK(refusal({Declared{{{0, 1}, {5, 5}}}, crop}) == Contains("stage 1 Declared gives the sizes 0x1 ... 5x5: sides"));
+  CHECK(refusal({Declared{{{1, 0}, {5, 5}}}, crop}) == Contains("sides are from 1 to 70368744177664"));
+  CHECK(refusal({Declared{{{1, 9}, {5, 5}}}, crop}) == Contains("the least size comes first"));
+  CHECK(refusal({Declared{{{9, 1}, {5, 5}}}, crop}) == Contains("the least size comes first"));
+  CHECK(refusal({Declared{{{1, 1}, {5, most + 1}}}, Resize{.size = 65500}, crop}) ==
+        Contains("stage 1 Declared gives the sizes"));
+  CHECK(refusal({Declared{{{1, 1}, {most, most}}}, crop}) == "");
+}
+
+TEST_CASE("proof: witnesses of an open size are images that every stage takes") {
+  const doctest::String message = refusal({NoPortrait{}});
+  CHECK(message == Contains("no stage fixes the size"));
+  CHECK(message == Contains("witness: 375x500 -> NoPortrait 375x500"));
+  CHECK(message == Contains("witness: 333x500"));
+  CHECK(message != Contains("500x375"));
 }
 
 TEST_CASE("proof: what cannot be decided says so") {

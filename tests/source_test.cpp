@@ -1,9 +1,11 @@
 #include "muster/files.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
+#include <exception>
 #include <fstream>
 #include <map>
 #include <set>
@@ -19,6 +22,7 @@
 #include <string>
 #include <thread>
 
+#include "source/byte_store.hpp"
 #include "source/file_listing.hpp"
 #include "source/read_file.hpp"
 #include "support.hpp"
@@ -684,6 +688,30 @@ TEST_CASE("source: a source of one's own has numbers for names and no classes") 
   CHECK(Own().name(12) == "#12");
   CHECK(Own().metadata(0).empty());
   CHECK(Own().classes().empty());
+}
+
+TEST_CASE("source: an archive that no file descriptor is left for says how to raise the limit") {
+  const test::TempDir dir;
+  test::write_file(dir.path() / "a.tar", std::string("x"));
+  const int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);  // the lowest that is free
+  ::close(next);
+  rlimit saved{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &saved) == 0);
+  const rlimit full{static_cast<rlim_t>(next), saved.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &full) == 0);
+  std::exception_ptr error;
+  try {
+    open_file(dir.path() / "a.tar");
+  } catch (...) {
+    error = std::current_exception();
+  }
+  ::setrlimit(RLIMIT_NOFILE, &saved);
+  REQUIRE(error);
+  const std::string message = message_of([&] { std::rethrow_exception(error); });
+  CHECK(message.find("each archive needs a file descriptor") != std::string::npos);
+  CHECK(message.find("a.tar") != std::string::npos);
+  CHECK(message.find("ulimit -n") != std::string::npos);
+  CHECK(open_file(dir.path() / "a.tar")->size() == 1);
 }
 
 }  // namespace muster

@@ -771,6 +771,55 @@ TEST_CASE("tar: a kept index is used while the archive is the one it was made fr
   }
 }
 
+TEST_CASE("tar: of very many faults the first are told, and how many more there are") {
+  std::vector<Member> members{{"a.jpg", "1"}};
+  for (int i = 0; i < 10'003; ++i) members.push_back({fmt::format("b{}.cls", i), ""});
+  const ShardFile file(members);
+  const std::vector<ListingFault> faults = file.source().faults();
+  REQUIRE(faults.size() == 10'001);
+  CHECK(faults.front().byte_offset == 1024);
+  CHECK(faults.back().message == "3 faults more");
+  CHECK(faults.back().path == file.path);
+}
+
+TEST_CASE("tar: an index out of proportion to its archive is not kept, which is a fault of the listing alone") {
+  std::vector<Member> members;
+  for (int i = 0; i < 1000; ++i) members.push_back({fmt::format("{}{:04}.jpg", std::string(4000, 'a'), i), ""});
+  const ShardFile file(members, "pax", "zstd");
+  for (int i = 0; i < 2; ++i) {
+    const TarSource source = file.source({.keep_index = true});
+    CHECK(source.size() == 1000);
+    CHECK(has(faults_of(source), "it is not kept"));
+    CHECK_FALSE(fs::exists(file.path + ".index"));
+  }
+}
+
+TEST_CASE("tar: a compressed archive that was damaged unseen since it was indexed is an error of what is read") {
+  for (const char* filter : {"gzip", "xz", "zstd"}) {
+    CAPTURE(std::string(filter));
+    const ShardFile file(shard(0, 200), "ustar", filter);
+    file.source({.keep_index = true});
+    const std::vector<std::uint8_t> bytes = test::read_bytes(file.path);
+    const fs::file_time_type time = fs::last_write_time(file.path);
+    const auto damage = [&](std::size_t begin, std::size_t end) {
+      std::vector<std::uint8_t> damaged = bytes;
+      std::fill(damaged.begin() + static_cast<std::ptrdiff_t>(begin),
+                damaged.begin() + static_cast<std::ptrdiff_t>(end), std::uint8_t{0xA5});
+      test::write_file(file.path, damaged);
+      fs::last_write_time(file.path, time);
+    };
+    damage(bytes.size() / 2, bytes.size());
+    const TarSource half = file.source({.keep_index = true});
+    REQUIRE(half.size() == 200);
+    CHECK(is_sample(half, 0, 0));
+    const std::string late = message_of<SourceError>([&] { data_of(half, 199); });
+    CHECK(has(late, "cannot decompress " + file.path + " beyond byte"));
+    damage(0, bytes.size());
+    const std::string at_once = message_of<SourceError>([&] { data_of(file.source({.keep_index = true}), 0); });
+    CHECK(has(at_once, "cannot decompress " + file.path));
+  }
+}
+
 TEST_CASE("tar: faults are kept with the index") {
   const ShardFile file({{"a.jpg", "1"}, {"b.cls", "x"}, {"c.jpg", "2"}});
   const std::string faults = faults_of(file.source({.keep_index = true}));

@@ -194,3 +194,15 @@ TEST_CASE("portable exp and log agree with the C library to thirteen digits") {
   CHECK(portable_log(1.0) == 0.0);
   CHECK(portable_exp(0.0) == 1.0);
 }
+
+TEST_CASE("per channel: values are one or three") {
+  const std::vector<double> values = {0.1, 0.2, 0.3, 0.4};
+  const auto first = [&](std::size_t count) { return PerChannel(std::span(values).first(count)); };
+  CHECK(first(1)[0] == 0.1);
+  CHECK(first(3)[2] == 0.3);
+  for (const std::size_t count : {0u, 2u, 4u}) {
+    CHECK_THROWS_WITH_AS(first(count),
+                         doctest::Contains(("one value, or three for RGB, received " + std::to_string(count)).c_str()),
+                         ConfigError);
+  }
+}

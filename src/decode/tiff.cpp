@@ -24,7 +24,7 @@ class TiffReader {
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, static_cast<tmsize_t>(max_allocation));
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, this);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, this);
-    tiff_.reset(TIFFClientOpenExt("image", "rm", this, read, write, seek, close, size, map, unmap, options));
+    tiff_.reset(TIFFClientOpenExt("image", "rm", this, read, write, seek, close, size, nullptr, nullptr, options));
     TIFFOpenOptionsFree(options);
     if (tiff_ == nullptr) fail(error_.empty() ? "the first directory could not be read" : error_);
     warning_.clear();  // about unknown tags and the like, not about pixels
@@ -66,8 +66,6 @@ class TiffReader {
   }
   static int close(thandle_t) { return 0; }
   static toff_t size(thandle_t handle) { return self(handle).bytes_.size(); }
-  static int map(thandle_t, void**, toff_t*) { return 0; }
-  static void unmap(thandle_t, void*, toff_t) {}
 
   /// Keeps the first message: the later ones only pass it on.
   static void keep(std::string& kept, const char* format, std::va_list arguments) {

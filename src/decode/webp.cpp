@@ -48,8 +48,6 @@ std::string_view cause(VP8StatusCode status) {
       return "the data are truncated";
     case VP8_STATUS_BITSTREAM_ERROR:
       return "the data are damaged";
-    case VP8_STATUS_UNSUPPORTED_FEATURE:
-      return "a feature of this file is not supported by libwebp";
     default:
       return "libwebp could not decode it";
   }

@@ -83,6 +83,13 @@ struct MapFollower {
 
 constexpr std::int64_t largest_side = std::int64_t{1} << 40;  // of an image that is only described
 
+/// Throws StageError unless an image of size `in` can become one of size `out`.
+void check_size(Size out, Size in) {
+  if (std::min(out.height, out.width) >= 1 && std::max(out.height, out.width) <= largest_side) return;
+  throw StageError("plan", fmt::format("cannot make {} of {}: sides are from 1 to {} pixels", to_string(out),
+                                       to_string(in), largest_side));
+}
+
 /// Throws StageError unless a step can be done to an image of size `in`.
 void check_step(const Step& step, Size in) {
   if (const auto* crop = std::get_if<Crop>(&step); crop != nullptr && !contains(in, crop->window)) {
@@ -90,24 +97,31 @@ void check_step(const Step& step, Size in) {
     throw StageError("plan", fmt::format("the window of {}x{} pixels at y {}, x {} does not lie inside the image of {}",
                                          window.height, window.width, window.y, window.x, to_string(in)));
   }
-  const auto* border = std::get_if<Border>(&step);
-  const bool negative = border != nullptr && std::min({border->padding.left, border->padding.top, border->padding.right,
-                                                       border->padding.bottom}) < 0;
-  const Size out = output_size(step, in);
-  if (negative || out.height < 1 || out.width < 1 || out.height > largest_side || out.width > largest_side) {
-    throw StageError("plan", fmt::format("cannot make {} of {}", to_string(out), to_string(in)));
+  if (const auto* border = std::get_if<Border>(&step)) {
+    const Padding& margins = border->padding;
+    const auto [least, most] = std::minmax({margins.left, margins.top, margins.right, margins.bottom});
+    if (least < 0 || most > largest_side) {
+      throw StageError("plan",
+                       fmt::format("the margins left {}, top {}, right {}, bottom {} of a border are not from 0 "
+                                   "to {} pixels",
+                                   margins.left, margins.top, margins.right, margins.bottom, largest_side));
+    }
   }
+  check_size(output_size(step, in), in);
 }
 
 /// The one size that a stage says comes out for `in`.
 Size declared_size(const Stage& stage, Size in) {
   const ExtentResult result = stage.output_extent(Extent::exactly(in));
-  if (const auto* refusal = std::get_if<Refusal>(&result)) throw StageError("plan", refusal->reason);
+  if (const auto* refusal = std::get_if<Refusal>(&result)) {
+    throw StageError("plan", fmt::format("of an image of {} it says: it {}", to_string(in), refusal->reason));
+  }
   const Extent& out = std::get<Extent>(result);
   if (!out.is_exact()) {
     throw ShapeError("plan", fmt::format("expected one size for an image of {}, received {} from output_extent",
                                          to_string(in), to_string(out)));
   }
+  check_size(out.min, in);
   return out.min;
 }
 
@@ -170,7 +184,8 @@ void Pipeline::plan(Size source, const SampleKey& key, Plan& into) const {
           size = muster::output_size(step, size);
         }
         if (size != planned.out) {
-          throw ShapeError("plan", fmt::format("expected {}, received {}", to_string(planned.out), to_string(size)));
+          throw ShapeError("plan", fmt::format("expected {} of {}, as output_extent says, received {} from draw",
+                                               to_string(planned.out), to_string(planned.in), to_string(size)));
         }
       } else {
         if (stage.kind() == StageKind::opaque) into.opaque = true;
@@ -181,7 +196,9 @@ void Pipeline::plan(Size source, const SampleKey& key, Plan& into) const {
   }
   into.output = size;
   if (into.output != output_size()) {
-    throw ShapeError("plan", fmt::format("expected {}, received {}", to_string(output_size()), to_string(into.output)));
+    throw ShapeError("plan", fmt::format("expected {}, received {} for an image of {}: the output_extent of a stage "
+                                         "contradicts what it said of all sizes",
+                                         to_string(output_size()), to_string(into.output), to_string(source)));
   }
   const auto [top, bottom] = map.y.shown(size.height, source.height);
   const auto [left, right] = map.x.shown(size.width, source.width);

@@ -8,6 +8,9 @@
 namespace muster {
 namespace {
 
+/// That sizes may have here: times 65500, as a stage may ask of them next, they still fit into 64 bits.
+constexpr std::int64_t largest_side = std::int64_t{1} << 46;
+
 /// What happens to one exact size on its way through the stages.
 struct Trial {
   Size input;
@@ -134,9 +137,10 @@ ShapeProof prove(const std::vector<Stage>& stages, int num_channels) {
     if (const auto* refusal = std::get_if<Refusal>(&result)) throw_refused(stages, i, *refusal);
     extent = std::get<Extent>(result);
     if (extent.min.height < 1 || extent.min.width < 1 || extent.max.height < extent.min.height ||
-        extent.max.width < extent.min.width) {
-      throw ConfigError("pipeline", fmt::format("{} gives the sizes {}: at least 1x1 is needed, and the least first",
-                                                stage_name(stages, i), to_string(extent)));
+        extent.max.width < extent.min.width || std::max(extent.max.height, extent.max.width) > largest_side) {
+      throw ConfigError("pipeline",
+                        fmt::format("{} gives the sizes {}: sides are from 1 to {}, and the least size comes first",
+                                    stage_name(stages, i), to_string(extent), largest_side));
     }
     proof.rows.push_back({describe(stages[i]), extent});
   }

@@ -191,8 +191,6 @@ void Resampler::Impl::run(const ResampleJob& job, const ImageView& in, Finished 
 
 Resampler::Resampler() : Resampler(resample::simd_kernels()) {}
 Resampler::Resampler(const Kernels& kernels) : impl_(std::make_unique<Impl>(kernels)) {}
-Resampler::Resampler(Resampler&&) noexcept = default;
-Resampler& Resampler::operator=(Resampler&&) noexcept = default;
 Resampler::~Resampler() = default;
 
 void Resampler::run_rows(const ResampleJob& job, const ImageView& in, RowCall call, void* context) {

@@ -48,8 +48,6 @@ class Resampler {
   Resampler();
   /// With kernels of one's choice: for tests and benchmarks.
   explicit Resampler(const resample::Kernels& kernels);
-  Resampler(Resampler&&) noexcept;
-  Resampler& operator=(Resampler&&) noexcept;
   ~Resampler();
 
   /// `in` shows exactly required_input(job), 1 or 3 channels; ShapeError otherwise. `out` becomes

@@ -27,7 +27,9 @@ void Decompressor::read(const ByteExtent& extent, std::vector<std::uint8_t>& byt
   reader_.set_stop(stop);
   if (!std::exchange(is_open_, true)) {
     archive_entry* entry = nullptr;
-    if (!reader_.open() || reader_.checked(archive_read_next_header(reader_.get(), &entry)) < ARCHIVE_WARN) {
+    // Without a filter it would be read as it is: the archive was compressed when it was indexed.
+    if (!reader_.open() || reader_.checked(archive_read_next_header(reader_.get(), &entry)) < ARCHIVE_WARN ||
+        reader_.num_filters() == 0) {
       throw SourceError("read", fmt::format("cannot decompress {}: {}", archive_.path, reader_.message()));
     }
   }
