@@ -202,6 +202,15 @@ TEST_CASE("batch sheet: what cannot be shown is refused with what to do") {
   CHECK(test::mentions(refusal({.pipeline = pipeline, .num_columns = 0}), {"num_columns: expected 1"}));
   CHECK(test::mentions(refusal({.pipeline = pipeline, .cell = 5}), {"cell: expected 32"}));
   CHECK_THROWS_AS(contact_sheet(Batch{}), ShapeError);
+  const auto wrong_shape = [](const Batch& shown) {
+    return test::message_of<ShapeError>([&] { contact_sheet(shown); });
+  };
+  Batch numbers = first_batch(loader);
+  numbers.images = Tensor::allocate(DType::int64, {4, 3, 32, 32});
+  CHECK(test::mentions(wrong_shape(numbers), {"expected images of uint8 or floats, received int64"}));
+  Batch uneven = first_batch(loader);
+  uneven.ids.pop_back();
+  CHECK(test::mentions(wrong_shape(uneven), {"the members of the batch do not have one number of rows"}));
   const Pipeline grey({RandomCrop{.size = size, .pad_if_needed = true}}, {.color = Color::grey});
   CHECK_THROWS_AS(contact_sheet(batch, {.pipeline = grey}), ShapeError);
   CHECK(contact_sheet(batch, {.pipeline = pipeline, .max_rows = 1, .num_columns = 1}).height() <=

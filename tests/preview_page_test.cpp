@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "jpeg.hpp"
 #include "loader_support.hpp"
 #include "muster/muster.hpp"
 #include "preview/canvas.hpp"
@@ -82,6 +83,31 @@ struct Mute {
   int draw(Size, Rng&) const { return 3; }
   void apply(Image&, int) const {}
 };
+
+/// True if the sheet shows the picture anywhere.
+bool shows(const Image& sheet, const Image& picture) {
+  for (std::int64_t y = 0; y + picture.height() <= sheet.height(); ++y) {
+    for (std::int64_t x = 0; x + picture.width() <= sheet.width(); ++x) {
+      if (Image(sheet.view().crop({y, x, 1, picture.width()})) !=
+          Image(picture.view().crop({0, 0, 1, picture.width()})))
+        continue;
+      if (Image(sheet.view().crop({y, x, picture.height(), picture.width()})) == picture) return true;
+    }
+  }
+  return false;
+}
+
+Image drawn_notice(const Notice& notice, Size size) {
+  Canvas canvas(size, style::paper);
+  draw_notice(canvas, notice, Rect::whole(size));
+  return std::move(canvas).take();
+}
+
+Image drawn_caption(std::string_view text, Colour colour) {
+  Canvas canvas({style::line_height, text_width(text, style::text_height) + 2}, style::paper);
+  draw_caption(canvas, text, 0, 0, colour, 1000);
+  return std::move(canvas).take();
+}
 
 /// One that nobody can know of before it ran.
 struct Speckle {
@@ -202,6 +228,74 @@ TEST_CASE("preview: masked, substituted, raised and absent samples are shown as 
   };
   const Loader sometimes(MemorySource(noise_samples(6)), crop(), {.order = std::make_shared<EvenEpochs>()});
   CHECK(count_of(preview_page(sometimes, {.num_variants = 2, .ids = {1}}), "Not in this epoch") == 1);
+}
+
+TEST_CASE("preview: a sheet says in the picture's place, or below it, what became of a sample") {
+  constexpr std::int64_t cell = 200;
+  std::vector<Sample> samples = noise_samples(3);
+  break_sample(samples[1]);
+  const auto sheet = [&](OnError policy) {
+    const Loader loader(MemorySource(samples), crop(), {.seed = 3, .on_error = policy});
+    return contact_sheet(loader, {.num_variants = 1, .cell = cell, .ids = {1}});
+  };
+  const Loader raising(MemorySource(samples), crop());
+  const std::string reason = test::message_of<DecodeError>([&] { raising.sample(0, 1); });
+  const std::string bare = reason.substr(reason.find("] ") + 2, reason.find(" (") - reason.find("] ") - 2);
+  const Size tile = {7 * style::line_height, cell};
+  CHECK(shows(sheet(OnError::mask), drawn_notice({"MASKED: zeros", "decode: " + bare}, tile)));
+  CHECK(shows(sheet(OnError::raise), drawn_notice({"RAISED: the epoch ends", bare}, tile)));
+  CHECK_FALSE(shows(sheet(OnError::mask), drawn_notice({"RAISED: the epoch ends", bare}, tile)));
+
+  struct FirstEpoch : Order {
+    std::uint64_t num_rows() const override { return 2; }
+    std::uint64_t sample_id(std::uint64_t epoch, std::uint64_t row) const override { return epoch == 0 ? row : 2; }
+  };
+  const Loader once(MemorySource(noise_samples(3)), crop(), {.order = std::make_shared<FirstEpoch>()});
+  const Image absent = contact_sheet(once, {.num_variants = 2, .cell = cell, .ids = {1}});
+  CHECK(shows(absent, drawn_notice({"NOT IN THIS EPOCH", "epoch 1 does not show this sample", false}, tile)));
+
+  Loader other(MemorySource(samples), crop(), {.batch_size = 3, .seed = 3, .on_error = OnError::substitute});
+  EpochRange epoch = other.epoch(0);
+  const std::uint64_t id = epoch.next().value().ids[1];
+  CHECK(id != 1);
+  CHECK(shows(sheet(OnError::substitute), drawn_caption(fmt::format("SUBSTITUTE: id {}", id), style::substitute_ink)));
+  CHECK(shows(sheet(OnError::substitute), drawn_caption("because", style::substitute_ink)));
+
+  std::vector<Sample> cut(1);
+  cut[0].bytes = test::write_jpeg(noise_image({40, 40}, 3, 9), {});
+  cut[0].bytes.resize(cut[0].bytes.size() - 2);  // no end-of-image marker
+  const Loader lenient(MemorySource(cut), crop(), {.integrity = Integrity::lenient});
+  CHECK(shows(contact_sheet(lenient, {.num_variants = 1, .cell = cell, .ids = {0}}),
+              drawn_caption("warned:", style::substitute_ink)));
+}
+
+TEST_CASE("preview: whatever a source of the user's own throws is told as it says it") {
+  struct Failing : Source {
+    explicit Failing(bool with_words) : with_words_(with_words) {}
+    std::uint64_t size() const override { return 1; }
+    void read(std::uint64_t, Sample&, std::stop_token) const override {
+      ++num_reads;
+      if (with_words_) throw std::runtime_error("the tape is torn");
+      throw 7;
+    }
+    bool with_words_;
+    mutable std::atomic<int> num_reads = 0;
+  };
+  for (const bool with_words : {true, false}) {
+    const auto source = std::make_shared<Failing>(with_words);
+    const Loader loader(std::shared_ptr<const Source>(source), crop(), {.on_error = OnError::mask});
+    const std::string page = preview_page(loader, {.num_variants = 3});
+    // For the source, and for its variants.
+    CHECK(count_of(page, with_words ? "the tape is torn" : "unknown exception") == 4);
+    CHECK(source->num_reads == 1);
+  }
+}
+
+TEST_CASE("preview: a page of one rank's loader names its shard") {
+  const Loader whole(MemorySource(noise_samples(4)), crop());
+  CHECK(count_of(preview_page(whole, {.num_samples = 1, .num_variants = 1}), ">Shard<") == 0);
+  const Loader loader(MemorySource(noise_samples(4)), crop(), {.shard = {.index = 1, .count = 2}});
+  CHECK(says(preview_page(loader, {.num_samples = 1, .num_variants = 1}), ">Shard</th><td>1 of 2</td>"));
 }
 
 TEST_CASE("preview: ids and rows name the same samples, and what the epoch does not have is refused") {

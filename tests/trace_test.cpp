@@ -347,6 +347,9 @@ TEST_CASE("trace: brackets and commas in quotes and brackets end no argument and
   const Trace trace = trace_text("Dropout(p=\"a), (b\") View([-1, 192]) ReLU(')') Linear(192, 10)", {2, 3, 8, 8});
   CHECK(trace.fits());
   CHECK(trace.rows.size() == 5);
+  const Trace arrows = trace_text("View(-1, 192) -> ReLU -> Linear(192, 10)", {2, 3, 8, 8});
+  CHECK(arrows.fits());
+  CHECK(arrows.rows.size() == 4);
 }
 
 TEST_CASE("trace: flatten for another image size is explained in full") {
@@ -449,6 +452,12 @@ TEST_CASE("trace: grey images before colour, and channels that two layers disagr
   CHECK(advises(why(between), "in_channels = 16 in layer 4"));
   CHECK(advises(why(between), "out_channels = 32 in layer 1"));
   CHECK(why(trace_text("Conv2d(3, 16, 3) BatchNorm2d(32)", {64, 3, 32, 32})).cause == ShapeCause::channels);
+
+  const Trace colour = trace_text("Conv2d(1, 16, 3)", {64, 3, 32, 32});
+  CHECK(says(why(colour).explanation,
+             "the model takes grey images (1 channel), and the batch holds colour images (3 channels)"));
+  CHECK(advises(why(colour), "--color grey"));
+  CHECK_FALSE(advises(why(colour), "--color rgb"));
 }
 
 TEST_CASE("trace: an NHWC batch is recognised, with and without a loader that says so") {
@@ -515,6 +524,13 @@ TEST_CASE("trace: a view that cuts the rows of the batch up is found, though eve
   CHECK(why(trace).row == 3);
   CHECK(says(why(trace).explanation, "cuts the rows of the batch up: 64 samples become 256 rows"));
   CHECK(advises(why(trace), "x.flatten(1)"));
+  // Through what leaves rows as they are.
+  for (const std::string between : {"ReLU()", "BatchNorm1d(400) ReLU()", "Dropout(0.5) LayerNorm(400)", "PReLU(400)"}) {
+    CAPTURE(between);
+    const std::string text = "AdaptiveAvgPool2d(10) View(-1, 400) " + between + " Linear(400, 10)";
+    CHECK(why(trace_text(text, {64, 16, 64, 64})).row == 2);
+    CHECK(trace_text(text + " View(-1, 10)", {64, 4, 64, 64}).fits());
+  }
   const Trace merged = trace_text("Flatten(0) Linear(768, 10)", {4, 3, 8, 8});
   CHECK(why(merged).cause == ShapeCause::dimensions);
   CHECK(says(why(merged).explanation, "merges the rows of the batch"));
@@ -567,6 +583,47 @@ TEST_CASE("trace: branches of a block that come to different sizes") {
   CHECK(why(odd).dimension == "dimension 2 (height)");
   CHECK(says(why(odd).explanation, "{4, 8, 17, 17} and {4, 8, 16, 16}"));
   CHECK(why(odd).sizes->size == Size{32, 32});
+  CHECK(
+      says(why(odd).explanation, "layer 3 AvgPool2d(kernel_size=2) rounds down: its windows leave 1 of 33 rows over"));
+  const Trace wide = trace_shapes({Residual{body, shortcut}}, {4, 8, 32, 33});
+  CHECK(why(wide).dimension == "dimension 3 (width)");
+  CHECK(says(why(wide).explanation, "layer 3 AvgPool2d(kernel_size=2) rounds down: its windows leave 1 of 33 columns"));
+  const Trace lines = trace_shapes({Residual{{ZeroPad2d{.right = 1}, Flatten{2}}, {Flatten{2}}}}, {4, 8, 6, 6});
+  CHECK(why(lines).dimension == "dimension 2");
+  CHECK(why(lines).expected == "42");
+  CHECK(why(lines).received == "36");
+}
+
+TEST_CASE("trace: every cause has a name of its own") {
+  std::vector<std::string_view> names;
+  for (int cause = 0; cause <= static_cast<int>(ShapeCause::other); ++cause) {
+    names.push_back(name(static_cast<ShapeCause>(cause)));
+    CHECK_FALSE(names.back().empty());
+  }
+  std::ranges::sort(names);
+  CHECK(std::ranges::adjacent_find(names) == names.end());
+  CHECK(name(ShapeCause::arithmetic) == "convolution arithmetic");
+  CHECK(name(ShapeCause::join) == "branches");
+  CHECK(name(ShapeCause::other) == "other");
+}
+
+TEST_CASE("trace: global pooling leaves one pixel of each channel, and takes images") {
+  const Trace trace = trace_text("GlobalAvgPool() Flatten() Linear(3, 10)", {2, 3, 9, 8});
+  CHECK(trace.fits());
+  CHECK(trace.rows[1].out == Dims{2, 3, 1, 1});
+  const Trace flat = trace_text("Flatten() GlobalAvgPool()", {2, 3, 9, 8});
+  CHECK(
+      says(why(flat).explanation, "GlobalAvgPool() takes images {n, channels, height, width}, and receives {2, 216}"));
+}
+
+TEST_CASE("trace: a view into which the elements do not go is told with both numbers") {
+  const Trace fixed = trace_text("View(2, 7, 3)", {2, 3, 8, 8});
+  CHECK(why(fixed).cause == ShapeCause::dimensions);
+  CHECK(why(fixed).explanation == "{2, 3, 8, 8} has 384 elements, and {2, 7, 3} asks for 42");
+  const Trace open = trace_text("View(-1, 7, 3)", {2, 3, 8, 8});
+  CHECK(why(open).explanation == "{2, 3, 8, 8} has 384 elements, and {-1, 7, 3} asks for a multiple of 21");
+  CHECK(why(open).sizes->size == Size{7, 7});
+  CHECK(trace_text("View(-1, 7, 3)", {2, 3, 7, 7}).fits());
 }
 
 TEST_CASE("trace: parameters that do not go together are told, however large") {
@@ -581,6 +638,8 @@ TEST_CASE("trace: parameters that do not go together are told, however large") {
     CHECK_FALSE(trace.fits());
     CHECK_FALSE(trace.to_string().empty());
   }
+  CHECK(why(trace_text("Conv2d(0, 4, 3)", {2, 3, 32, 32})).explanation ==
+        "Conv2d(0, 4, kernel_size=3): in_channels 0, out_channels 4, groups 1: at least 1 is needed");
   CHECK_THROWS_AS(trace_text("Flatten()", {2, 3, 0, 4}), ConfigError);
   CHECK_THROWS_AS(trace_text("Flatten()", {2, 3, 4}), ConfigError);
   CHECK_THROWS_AS(WindowPadding("reflect"), ConfigError);
@@ -645,6 +704,10 @@ TEST_CASE("trace: a print that one unseen step of forward() makes fit is undecid
   CHECK(twice.undecided());
   CHECK(why(twice).fits_if == "forward() calls MaxPool2d(kernel_size=2) once more before layer 4 forward(): Flatten()");
   CHECK(says(twice.to_string(), "the print alone cannot decide: the model fits if forward() calls MaxPool2d"));
+  const Trace average = walked(
+      "Net((conv1): Conv2d(3, 6, 5) (pool): AvgPool2d(2, 2) (conv2): Conv2d(6, 16, 5) (fc1): Linear(400, 120))", 3, 32);
+  CHECK(why(average).fits_if ==
+        "forward() calls AvgPool2d(kernel_size=2) once more before layer 4 forward(): Flatten()");
   const Trace mean = walked(
       "MobileNet((features): Sequential((0): Conv2d(3, 32, 3, stride=2)) (classifier): Sequential((0): Dropout(0.2) "
       "(1): Linear(32, 10)))",
@@ -674,6 +737,10 @@ TEST_CASE("trace: text that is no layers is refused with its line") {
            {"Upsample(scale_factor=(2.0, 3.0))", "scale_factor: expected a number, received (2.0, 3.0)"},
            {"Conv2d(3, 16, 5, kernel_size=3)", "receives kernel_size twice"},
            {"Conv2d(3, 16, kernel_size=5, kernel_size=3)", "receives kernel_size twice"},
+           {"Linear(3, 16, True, None, None, 7)", "Linear takes 5 arguments, received 6"},
+           {"ZeroPad2d((1, 2))", "ZeroPad2d: padding is a number or (left, right, top, bottom)"},
+           {"Upsample((32, 32))", "Upsample: only a scale_factor is understood, the same for height and width"},
+           {"ReLU()\nSequential((0-999): 1000 x Sequential((0-999): 1000 x ReLU()))", "line 2: there are too many"},
            {"Conv2d(3, 16, 5", "the brackets of Conv2d are not closed"},
            {"Conv2d(3, 16, 5, stride=2, padding='same')", "goes with stride 1 only"},
            {"Flatten())", "a ')' without its '('"},

@@ -40,6 +40,14 @@ std::optional<DType> dtype_of(int type) {
   }
 }
 
+/// Where the input's elements are none that a batch can have; empty: they are.
+std::string caveat_of(const onnx::ValueInfoProto& input) {
+  const int type = input.type().tensor_type().elem_type();
+  if (dtype_of(type)) return {};
+  return fmt::format("the input '{}' takes elements of type {}, which no loader delivers: convert every batch",
+                     printable(input.name()), onnx::TensorProto::DataType_Name(type));
+}
+
 /// The input that takes the images.
 const onnx::ValueInfoProto& choose_input(const onnx::GraphProto& graph, std::string_view wanted, const OnnxFile& file) {
   std::set<std::string> fixed;
@@ -112,6 +120,7 @@ OnnxModel::OnnxModel(const std::filesystem::path& path, std::string_view input) 
   file.check(model);
   auto impl = std::make_shared<Impl>(Impl{printable(chosen.name()), lower_model(model, chosen, file)});
   impl->network.input = spec;
+  impl->network.input_caveat = caveat_of(chosen);
   impl_ = std::move(impl);
 }
 

@@ -41,7 +41,9 @@ void declare(onnx::GraphProto& graph, const std::string& name, int type, const V
 Value find(const onnx::GraphProto& graph, const std::string& name, const Contents& contents) {
   Value value;
   for (const onnx::ValueInfoProto& info : graph.value_info()) {
-    if (info.name() == name) value.dims = known_dims(info.type());
+    if (info.name() != name) continue;
+    value.dims = known_dims(info.type());
+    if (!is_integer(info.type().tensor_type().elem_type())) return value;
   }
   const auto content = contents.find(name);
   if (content == contents.end() || static_cast<std::size_t>(content->second.dim_size()) > longest_content) return value;

@@ -13,10 +13,10 @@
 namespace muster {
 namespace {
 
-Value value_of(const onnx::TensorProto& tensor, const OnnxFile& file) {
+Value value_of(const onnx::TensorProto& tensor, const std::string& called, const OnnxFile& file) {
   const Dims dims(tensor.dims().begin(), tensor.dims().end());
   if (std::ranges::any_of(dims, [](std::int64_t dim) { return dim < 0; })) {
-    file.fail(fmt::format("the initialiser {} has a negative dimension", printable(tensor.name())));
+    file.fail(called + " has a negative dimension");
   }
   return {dims, content_of(tensor)};
 }
@@ -29,14 +29,13 @@ class Lowering {
     }
   }
 
+  /// The checker has seen the model: what a node reads is there before it, and no name is given twice.
   Network run(const onnx::ValueInfoProto& input) {
     network_.input_name = "input " + printable(input.name());
     values_[input.name()] = 0;
     for (const onnx::TensorProto& tensor : model_.graph().initializer()) {
-      if (!values_.emplace(tensor.name(), network_.values.size()).second && tensor.name() == input.name()) {
-        file_.fail(fmt::format("the input '{}' has a fixed value", printable(tensor.name())));
-      }
-      network_.values.push_back(value_of(tensor, file_));
+      values_.emplace(tensor.name(), network_.values.size());
+      network_.values.push_back(value_of(tensor, "the initialiser " + printable(tensor.name()), file_));
     }
     for (const onnx::ValueInfoProto& other : model_.graph().input()) add_other_input(other);
     for (const onnx::SparseTensorProto& tensor : model_.graph().sparse_initializer()) {
@@ -59,27 +58,16 @@ class Lowering {
   }
 
   void add(const onnx::NodeProto& proto) {
-    const std::string called = printable(proto.name().empty() ? proto.op_type() : proto.name());
-    for (const std::string& input : proto.input()) {
-      if (input.empty() || values_.contains(input)) continue;
-      file_.fail(fmt::format(
-          "node {} reads '{}', which neither a node before it, an initialiser nor an input gives: nodes are "
-          "out of order, go in a circle, or are missing",
-          called, printable(input)));
-    }
     Node node{.op = Elementwise{}, .as_pytorch = false};
     for (const std::string& input : proto.input()) {
       node.inputs.push_back(input.empty() ? no_value() : values_.at(input));
     }
     std::optional<Value> constant;
-    if (proto.op_type() == "Constant") constant = constant_of(proto);
+    if (proto.domain().empty() && proto.op_type() == "Constant") constant = constant_of(proto);
     for (const std::string& output : proto.output()) {
       node.outputs.push_back(network_.values.size());
       network_.values.push_back(constant.value_or(Value{}));
-      if (output.empty()) continue;
-      if (!values_.emplace(output, node.outputs.back()).second) {
-        file_.fail(fmt::format("node {} gives '{}', which is given already", called, printable(output)));
-      }
+      if (!output.empty()) values_.emplace(output, node.outputs.back());
     }
     if (constant) return;
     if (!proto.domain().empty() || !lower(proto, node)) {
@@ -108,7 +96,7 @@ class Lowering {
   std::optional<Value> constant_of(const onnx::NodeProto& proto) const {
     const Attributes attributes(proto);
     if (const auto* tensor = attributes.find("value"); tensor != nullptr && tensor->has_t()) {
-      return value_of(tensor->t(), file_);
+      return value_of(tensor->t(), "the constant " + printable(proto.output(0)), file_);
     }
     if (const std::optional<Dims> numbers = attributes.numbers("value_ints");
         numbers && numbers->size() <= longest_content) {
@@ -151,6 +139,7 @@ class Lowering {
       return (this->*rule->second)(proto, attributes, node);
     if (is_elementwise(proto.op_type()) && proto.output_size() == 1) {
       node.op = Elementwise{proto.op_type()};
+      node.keeps_content = leaves_integers(proto.op_type(), attributes);
       node.label = label(proto, proto.op_type());
       return true;
     }
@@ -170,6 +159,11 @@ class Lowering {
         "Floor",   "Ceil",       "HardSwish", "HardSigmoid", "Softplus", "Softsign", "ThresholdedRelu",
         "Mish",    "Reciprocal", "Not",       "Sign"};
     return names.contains(op);
+  }
+
+  /// Of a number in a shape, other operators make another one.
+  static bool leaves_integers(const std::string& op, const Attributes& attributes) {
+    return op == "Identity" || (op == "Cast" && is_integer(attributes.number("to", 0)));
   }
 
   static bool is_broadcast(const std::string& op) {

@@ -35,12 +35,14 @@ std::string one_line(std::string_view message) {
   return line;
 }
 
+bool is_integer(std::int64_t type) { return type == onnx::TensorProto::INT64 || type == onnx::TensorProto::INT32; }
+
 std::optional<Dims> content_of(const onnx::TensorProto& tensor) {
-  const bool wide = tensor.data_type() == onnx::TensorProto::INT64;
-  if ((!wide && tensor.data_type() != onnx::TensorProto::INT32) || tensor.dims_size() > 1) return std::nullopt;
+  if (!is_integer(tensor.data_type()) || tensor.dims_size() > 1) return std::nullopt;
   if (tensor.data_location() == onnx::TensorProto::EXTERNAL) return std::nullopt;
   const std::int64_t length = tensor.dims_size() == 0 ? 1 : tensor.dims(0);
   if (length < 0 || static_cast<std::size_t>(length) > longest_content) return std::nullopt;
+  const bool wide = tensor.data_type() == onnx::TensorProto::INT64;
   Dims values;
   if (tensor.has_raw_data()) {
     values = wide ? read_raw<std::int64_t>(tensor.raw_data()) : read_raw<std::int32_t>(tensor.raw_data());

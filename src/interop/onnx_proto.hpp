@@ -31,6 +31,9 @@ std::string printable(std::string_view text);
 /// A message of libonnx's, cut and without line breaks.
 std::string one_line(std::string_view message);
 
+/// True for the types of elements that shapes are computed with.
+bool is_integer(std::int64_t type);
+
 /// The numbers of a short integer tensor that lies in the file itself.
 std::optional<Dims> content_of(const onnx::TensorProto& tensor);
 

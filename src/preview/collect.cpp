@@ -62,7 +62,6 @@ class Collector::LastRead final : public Source {
 
   std::uint64_t size() const override { return source_.size(); }
   std::string name(std::uint64_t id) const override { return source_.name(id); }
-  const std::vector<std::string>& classes() const override { return source_.classes(); }
 
   void read(std::uint64_t id, Sample& sample, std::stop_token stop) const override {
     if (id != id_) {

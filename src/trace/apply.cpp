@@ -233,7 +233,7 @@ Applied apply_to(const ReshapeTo& layer, const Node&, const Dims& in, std::span<
   for (std::size_t axis = 0; axis < out.size() && !layer.allow_zero; ++axis) {
     if (out[axis] == 0 && axis >= in.size()) {
       return failed(wrong_parameters(
-          fmt::format("the shape {} copies a dimension that {} has not", describe(out), describe(in))));
+          fmt::format("the shape {} copies a dimension that {} has not", describe(*inputs[1].content), describe(in))));
     }
     if (out[axis] == 0) out[axis] = in[axis];
   }
@@ -268,8 +268,8 @@ Applied apply_to(const Upsample& layer, const Node&, const Dims& in, std::span<c
   return one(out);
 }
 
-Applied apply_to(const Elementwise&, const Node&, const Dims& in, std::span<const Value> inputs) {
-  return {.out = {{.dims = in, .content = inputs[0].content}}};
+Applied apply_to(const Elementwise&, const Node& node, const Dims& in, std::span<const Value> inputs) {
+  return {.out = {{.dims = in, .content = node.keeps_content ? inputs[0].content : std::nullopt}}};
 }
 
 /// Arithmetic on shapes: of equally long vectors, or of one number with each of a vector.
@@ -279,7 +279,7 @@ std::optional<Dims> compute(const std::string& kind, std::span<const Value> inpu
   const Dims& b = *inputs[1].content;
   if (a.size() != b.size() && a.size() != 1 && b.size() != 1) return std::nullopt;
   Dims result;
-  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+  for (std::size_t i = 0; i < (a.size() == 1 ? b.size() : a.size()); ++i) {
     const std::int64_t x = a[a.size() == 1 ? 0 : i];
     const std::int64_t y = b[b.size() == 1 ? 0 : i];
     std::int64_t value = 0;
@@ -402,13 +402,12 @@ std::optional<Window> window_of(const Node& node, int axis) {
 }
 
 Applied apply_node(const Node& node, std::span<const Value> inputs) {
-  if (const auto* foreign = std::get_if<Foreign>(&node.op)) return foreign->apply(inputs);
-  if (inputs.empty() || !inputs[0].dims) return unknown();
   return std::visit(
       [&](const auto& op) -> Applied {
         if constexpr (std::is_same_v<std::remove_cvref_t<decltype(op)>, Foreign>) {
-          return unknown();
+          return op.apply(inputs);
         } else {
+          if (inputs.empty() || !inputs[0].dims) return unknown();
           return apply_to(op, node, *inputs[0].dims, inputs);
         }
       },

@@ -399,7 +399,7 @@ class Diagnosis {
     if (rounding) {
       result_.cause = ShapeCause::rounding;
       result_.explanation =
-          fmt::format("{}, and in_features was computed as if they counted; {}", describe_rounding(*rounding), way);
+          fmt::format("{}, and in_features was computed as if they counted; {}", describe_rounding(*rounding, 2), way);
     } else if (is_near(result_.sizes)) {
       result_.cause = ShapeCause::arithmetic;
       const Size now = walked_.image_size();
@@ -419,12 +419,16 @@ class Diagnosis {
     }
   }
 
-  /// "layer 3 MaxPool2d(2) rounds down: its windows leave 1 of 7 rows over"
-  std::string describe_rounding(std::size_t index) const {
+  /// "layer 3 MaxPool2d(2) rounds down: its windows leave 1 of 7 rows over"; empty where none are left along the axis.
+  std::string describe_rounding(std::size_t index, std::size_t axis) const {
     const Node& pool = network_.nodes[index];
-    const std::int64_t rows = (*walked_.in(pool))[2];
-    return fmt::format("{} rounds down: its windows leave {} of {} rows over", walked_.call(index),
-                       slide(*window_of(pool, 0), rows).left_over, rows);
+    const std::optional<Window> window = window_of(pool, axis == 2 ? 0 : 1);
+    if (!window || window->transposed || !is_image(walked_.in(pool))) return {};
+    const std::int64_t side = (*walked_.in(pool))[axis];
+    const std::int64_t left_over = slide(*window, side).left_over;
+    if (left_over == 0) return {};
+    return fmt::format("{} rounds down: its windows leave {} of {} {} over", walked_.call(index), left_over, side,
+                       axis == 2 ? "rows" : "columns");
   }
 
   Network with_flatten() const { return with_node(remedies_.network(), found_.node, Flatten{}); }
@@ -510,17 +514,16 @@ class Diagnosis {
           fmt::format(", of {} and {} dimensions, which are matched from the last one", in().size(), other.size());
       return;
     }
-    if (fault().axis == 0 && (fault().expected == batch_[0] || fault().received == batch_[0])) {
-      const std::int64_t wanted = fault().expected == batch_[0] ? fault().received : fault().expected;
-      return blame_batch_size(result_.dimension, wanted);
+    const std::int64_t wanted = fault().expected == batch_[0] ? fault().received : fault().expected;
+    if (fault().axis == 0 && wanted > 0 && (fault().expected == batch_[0] || fault().received == batch_[0])) {
+      blame_batch_size(result_.dimension, wanted);
+      return mend_batch_size(wanted);
     }
     if (fault().axis < 2) return;
     for (std::size_t i = 0; i < found_.node; ++i) {
-      const Node& pool = network_.nodes[i];
-      const std::optional<Window> window = window_of(pool, 0);
-      if (!window || window->transposed || !is_image(walked_.in(pool))) continue;
-      if (slide(*window, (*walked_.in(pool))[2]).left_over == 0) continue;
-      result_.explanation += "; " + describe_rounding(i);
+      const std::string rounding = describe_rounding(i, fault().axis == 3 ? 3 : 2);
+      if (rounding.empty()) continue;
+      result_.explanation += "; " + rounding;
       break;
     }
     result_.sizes = remedies_.add_sizes();

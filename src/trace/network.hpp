@@ -97,9 +97,10 @@ struct Node {
   std::string label = {};
   std::vector<std::size_t> inputs = {};  // indices of values
   std::vector<std::size_t> outputs = {};
-  bool assumed = false;    // a Flatten that print(model) does not show
-  bool as_pytorch = true;  // PyTorch's checks of parameters hold, which other libraries do not make
-  bool rows_only = false;  // a Linear that takes {n, features} alone
+  bool assumed = false;        // a Flatten that print(model) does not show
+  bool as_pytorch = true;      // PyTorch's checks of parameters hold, which other libraries do not make
+  bool rows_only = false;      // a Linear that takes {n, features} alone
+  bool keeps_content = false;  // an Elementwise that leaves integers as they are
 };
 
 /// Value 0 is the batch. Nodes come after what they read.
@@ -108,6 +109,7 @@ struct Network {
   std::vector<Node> nodes = {};
   std::vector<std::size_t> outputs = {};  // values
   InputSpec input = {};                   // what the model's own input says
+  std::string input_caveat = {};          // what `input` cannot say of it
   std::vector<std::string> assumed = {};  // as LayerList
   std::string input_name = "batch";
 };

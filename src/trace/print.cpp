@@ -32,7 +32,7 @@ std::string_view name(ShapeCause cause) noexcept {
     case ShapeCause::parameters:
       return "parameters";
     case ShapeCause::other:
-      return "other";
+      break;
   }
   return "other";
 }

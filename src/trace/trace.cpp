@@ -34,6 +34,7 @@ bool has_one_value_per_channel(const Node& node, const WalkedNetwork& walked) {
 std::vector<std::string> caveats_of(const WalkedNetwork& walked) {
   const Network& network = walked.network();
   std::vector<std::string> caveats;
+  if (!network.input_caveat.empty()) caveats.push_back(network.input_caveat);
   if (!network.assumed.empty()) {
     const auto flatten = std::ranges::find_if(network.nodes, [](const Node& node) { return node.assumed; });
     const std::size_t row = walked.row(static_cast<std::size_t>(flatten - network.nodes.begin()));

@@ -14,6 +14,12 @@ bool is_reshape(const Node& node) {
 /// True if each of the new rows lies within one of the old: x.view(-1, channels) of {n, h, w, channels}.
 bool keeps_vectors(const Dims& in, const Dims& out) { return out.size() == 2 && in.size() > 2 && out[1] == in.back(); }
 
+/// True for what leaves rows of features as they are.
+bool keeps_rows(const Node& node) {
+  return std::holds_alternative<Elementwise>(node.op) || std::holds_alternative<BatchNorm1d>(node.op) ||
+         std::holds_alternative<BatchNorm2d>(node.op) || std::holds_alternative<LayerNorm>(node.op);
+}
+
 /// True if a Linear takes what the node gives for its rows.
 bool linear_follows(const Network& network, std::size_t node) {
   std::vector<bool> rows(network.values.size(), false);
@@ -22,7 +28,7 @@ bool linear_follows(const Network& network, std::size_t node) {
     const Node& next = network.nodes[i];
     if (next.inputs.empty() || next.outputs.empty() || !rows[next.inputs[0]]) continue;
     if (std::holds_alternative<Linear>(next.op)) return true;
-    rows[next.outputs[0]] = std::holds_alternative<Elementwise>(next.op);
+    rows[next.outputs[0]] = keeps_rows(next);
   }
   return false;
 }

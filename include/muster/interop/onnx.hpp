@@ -23,7 +23,8 @@ class OnnxModel {
   /// dimensions. Throws ConfigError: no valid model, or no such input.
   explicit OnnxModel(const std::filesystem::path& path, std::string_view input = {});
 
-  /// For Loader::require. Dimensions that the model leaves open are `any`, and so is the layout where nothing tells it.
+  /// For Loader::require. Dimensions that the model leaves open are `any`, and so are a layout that nothing tells, and
+  /// a type of elements that no batch has, which traces note.
   const InputSpec& input() const noexcept;
   const std::string& input_name() const noexcept;
 
