@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes Debian packages of the shared build in BUILD_DIR and tries them in a clean root: what they name as dependencies
-# is all that is installed there, besides a compiler, and nothing of this environment is known there. Exit status 77: no
-# root can be made here.
+# Makes Debian packages of the shared build in BUILD_DIR and tries them in a clean root, and after them what `cmake
+# --install` installs: what the packages name as dependencies is all that is there, besides a compiler, and nothing of
+# this environment is known there. Exit status 77: no root can be made here.
 set -euo pipefail
 
 build=$1 work=$2 tests=$3 version=$4
@@ -11,6 +11,7 @@ mkdir -p "$work/try"
 chmod 777 "$work"  # mmdebstrap may be another user in a namespace of its own
 (cd "$build" && cpack -G DEB -B "$work/debs")
 cp "$work"/debs/*.deb "$work/try"
+DESTDIR=$work/try/installed cmake --install "$build"
 cp -r "$tests/consumer" "$tests/try_debian.sh" "$work/try"
 
 # Of Debian's packages those that ours depend on, without versions: dpkg compares these when it installs ours.

@@ -19,7 +19,7 @@ if(MUSTER_FULL_TESTS)
     -D WORK_DIR=${CMAKE_CURRENT_BINARY_DIR}/package_shared ${package_options})
   set_tests_properties(package.shared PROPERTIES TIMEOUT 1800 PROCESSORS 2 FIXTURES_SETUP shared_tree)
 
-  # Debian packages of that tree, installed on a Debian that has nothing else.
+  # Debian packages of that tree, and its installation, on a Debian that has nothing else.
   add_test(NAME package.debian
     COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/check_debian.sh ${CMAKE_CURRENT_BINARY_DIR}/shared
       ${CMAKE_CURRENT_BINARY_DIR}/package_debian ${CMAKE_CURRENT_LIST_DIR} ${PROJECT_VERSION})
