@@ -10,6 +10,7 @@ option(MUSTER_FULL_TESTS "Also the tests that need much time or optional package
 set(MUSTER_SANITIZE "" CACHE STRING "Sanitizers for everything we build: address,undefined or thread")
 option(MUSTER_BUILD_FUZZERS "Build the fuzz targets with libFuzzer, which clang has" OFF)
 set(MUSTER_TEST_PREFIX "" CACHE STRING "What the names of tests begin with")
+option(MUSTER_TSAN_ALL_ROOMS "Under ThreadSanitizer also the tests of what has one thread" OFF)
 set(MUSTER_INCLUDE_TEST_TREES "" CACHE STRING "Other build trees whose tests CTest runs along with this one's")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

@@ -47,7 +47,7 @@ if $full; then
     dpkg-dev file mmdebstrap)
 fi
 if $fuzz; then
-  packages+=(clang libclang-rt-dev)
+  packages+=(clang libclang-rt-dev libonnx-dev)
 fi
 if $lint; then
   packages+=(git clang clang-format clang-tidy cppcheck libonnx-dev)
