@@ -634,7 +634,7 @@ TEST_CASE("decode: a format that there is not is a ConfigError") {
   Image out;
   CHECK_THROWS_WITH_AS(decoder.decode(data, info, {0, 0, 1, 1}, out), doctest::Contains("unknown format 99"),
                        ConfigError);
-  CHECK_THROWS_WITH_AS(decoder.decode_reduced(data, info, 2, {0, 0, 1, 1}, out),
+  CHECK_THROWS_WITH_AS(decoder.decode_view(data, info, 2, {0, 0, 1, 1}),
                        doctest::Contains("unknown cannot be reduced by 2"), ConfigError);
 }
 

@@ -88,9 +88,13 @@ class Decoder {
   /// Returns the codec's warnings (empty unless integrity is lenient); throws DecodeError for corrupt data.
   std::string decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out);
 
-  /// The same for an image reduced by 2, 4 or 8 on each side, rounded up: `window` lies in that smaller image.
-  /// Only JPEGs can be reduced; by 1 is decode().
-  std::string decode_reduced(Bytes bytes, const ImageInfo& info, int reduction, const Rect& window, Image& out);
+  struct View {
+    ImageView pixels;  // of the decoder, until its next call
+    std::string warnings;
+  };
+  /// The same without a last copy, and of an image reduced by 1, 2, 4 or 8 on each side, rounded up: `window` lies in
+  /// that smaller image. Only JPEGs can be reduced by more than 1.
+  View decode_view(Bytes bytes, const ImageInfo& info, int reduction, const Rect& window);
 
  private:
   struct Impl;

@@ -95,7 +95,7 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
         timed(one.decode, [&] { renderer.run(plan, sample.bytes, info, slot); });
       } else {
         const Rect window = plan.window.empty() ? Rect{0, 0, 1, 1} : plan.window;
-        timed(one.decode, [&] { decoder.decode(sample.bytes, info, window, pixels); });
+        timed(one.decode, [&] { decoder.decode_view(sample.bytes, info, 1, window); });
         decoder.decode(sample.bytes, info, Rect::whole(info.size), pixels);
         timed(one_rendered, [&] { renderer.run(plan, pixels.view(), slot); });
       }

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "codec.hpp"
@@ -10,11 +12,12 @@ struct Decoder::Impl {
   DecodeLimits limits;
   Integrity integrity = Integrity::window;
   codec::Scratch scratch;
-  Image stored;  // the window before it is turned
+  Image decoded;  // as stored
+  Image turned;
 };
 
 Decoder::Decoder(DecodeOptions options, DecodeLimits limits, Integrity integrity)
-    : impl_(std::make_unique<Impl>(Impl{options, limits, integrity, {}, {}})) {}
+    : impl_(std::make_unique<Impl>(Impl{options, limits, integrity, {}, {}, {}})) {}
 Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 Decoder::~Decoder() = default;
@@ -24,10 +27,17 @@ ImageInfo Decoder::probe(Bytes bytes) const {
 }
 
 std::string Decoder::decode(Bytes bytes, const ImageInfo& info, const Rect& window, Image& out) {
-  return decode_reduced(bytes, info, 1, window, out);
+  View view = decode_view(bytes, info, 1, window);
+  Image& whole = info.orientation == 1 ? impl_->decoded : impl_->turned;
+  if (whole.size() == window.size()) {
+    out.swap(whole);
+  } else {
+    out.assign(view.pixels);
+  }
+  return std::move(view.warnings);
 }
 
-std::string Decoder::decode_reduced(Bytes bytes, const ImageInfo& info, int reduction, const Rect& window, Image& out) {
+Decoder::View Decoder::decode_view(Bytes bytes, const ImageInfo& info, int reduction, const Rect& window) {
   if (info.size != codec::oriented_size(info.stored, info.orientation)) {
     throw ShapeError("decode", fmt::format("the info is not one that probe() gave: {} stored, {} after orientation {}",
                                            to_string(info.stored), to_string(info.size), info.orientation));
@@ -49,27 +59,29 @@ std::string Decoder::decode_reduced(Bytes bytes, const ImageInfo& info, int redu
                        impl_->options.color,
                        impl_->integrity,
                        impl_->limits.max_pixels};
-  Image& decoded = info.orientation == 1 ? out : impl_->stored;
-  const auto run = [&] {
+  Image& out = impl_->decoded;
+  const auto run = [&]() -> codec::Decoded {
     switch (info.format) {
       case Format::jpeg:
-        return codec::decode_jpeg(job, impl_->scratch, decoded);
+        return codec::decode_jpeg(job, impl_->scratch, out);
       case Format::png:
-        return codec::decode_png(job, impl_->scratch, decoded);
+        return {codec::decode_png(job, impl_->scratch, out)};
       case Format::webp:
-        return codec::decode_webp(job, impl_->scratch, decoded);
+        return {codec::decode_webp(job, impl_->scratch, out)};
       case Format::bmp:
-        return codec::decode_bmp(job, impl_->scratch, decoded);
+        return {codec::decode_bmp(job, impl_->scratch, out)};
       case Format::tiff:
-        return codec::decode_tiff(job, impl_->scratch, decoded);
+        return {codec::decode_tiff(job, impl_->scratch, out)};
       case Format::pnm:
-        return codec::decode_pnm(job, impl_->scratch, decoded);
+        return {codec::decode_pnm(job, impl_->scratch, out)};
     }
     throw ConfigError("decode", fmt::format("unknown format {}", static_cast<int>(info.format)));
   };
-  std::string warnings = run();
-  if (info.orientation != 1) codec::turn(decoded.view(), info.orientation, out);
-  return warnings;
+  codec::Decoded decoded = run();
+  const ImageView shown = out.view().crop({0, decoded.left, job.window.height, job.window.width});
+  if (info.orientation == 1) return {shown, std::move(decoded.warnings)};
+  codec::turn(shown, info.orientation, impl_->turned);
+  return {impl_->turned.view(), std::move(decoded.warnings)};
 }
 
 Image decode(Bytes bytes, const DecodeOptions& options, const DecodeLimits& limits) {

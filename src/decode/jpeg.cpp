@@ -175,7 +175,7 @@ Header probe_jpeg(Bytes bytes, JpegMarkers& markers) {
   return {markers.size, exif_orientation(markers.exif), markers.num_components, markers.precision};
 }
 
-std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
+Decoded decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   read_jpeg_markers(job.bytes, scratch.markers);
   const JpegMarkers& markers = scratch.markers;
   const bool lenient = job.integrity == Integrity::lenient;
@@ -192,6 +192,7 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   Decompressor decompressor(input.bytes, input.place, lenient);
   jpeg_decompress_struct& info = decompressor.info();
   Samples samples = Samples::rgb;
+  bool whole_rows = true;  // or only the columns of the window, and a few more
   std::int64_t first_column = 0;
   decompressor.run([&] { jpeg_read_header(&info, TRUE); });
   if (info.image_height != input.stored.height || info.image_width != input.stored.width) {
@@ -203,7 +204,8 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
     info.scale_denom = static_cast<unsigned>(job.reduction);
     jpeg_start_decompress(&info);
     const auto output_width = static_cast<std::int64_t>(info.output_width);
-    if (job.integrity == Integrity::full || smooths_blocks(info)) return;
+    whole_rows = job.integrity == Integrity::full || smooths_blocks(info);
+    if (whole_rows) return;
     const std::int64_t left = std::max<std::int64_t>(window.x - margin, 0);
     const std::int64_t right = std::min(window.x + window.width + margin, output_width);
     JDIMENSION x = static_cast<JDIMENSION>(left);
@@ -216,21 +218,25 @@ std::string decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   });
 
   const int step = info.output_components;
+  const int channels = num_channels(job.color);
+  const std::int64_t left = window.x - first_column;
+  const bool as_asked = samples == (job.color == Color::rgb ? Samples::rgb : Samples::grey);
+  const bool in_place = as_asked && !whole_rows;
+  out.reshape({window.height, in_place ? std::int64_t{info.output_width} : window.width}, channels);
   scratch.row.resize(static_cast<std::size_t>(info.output_width) * static_cast<std::size_t>(step));
-  out.reshape(window.size(), num_channels(job.color));
-  std::uint8_t* row = scratch.row.data();
   decompressor.run([&] {
     for (std::int64_t y = info.output_scanline; y < input.end_row; ++y) {
+      const bool is_shown = y >= window.y && y < window.y + window.height;
+      std::uint8_t* row = is_shown && in_place ? out.row(y - window.y) : scratch.row.data();
       jpeg_read_scanlines(&info, &row, 1);
-      if (y < window.y || y >= window.y + window.height) continue;
-      write_row({row + (window.x - first_column) * step, window.width, step, samples}, job.color,
-                out.row(y - window.y));
+      if (!is_shown || in_place) continue;
+      write_row({row + left * step, window.width, step, samples}, job.color, out.row(y - window.y));
     }
     if (job.integrity == Integrity::full) jpeg_finish_decompress(&info);
   });
   std::string warnings = decompressor.warnings();
   if (!markers.end_of_image) warnings = markers.fault + (warnings.empty() ? "" : "; ") + warnings;
-  return warnings;
+  return {std::move(warnings), in_place ? left : 0};
 }
 
 }  // namespace muster::codec

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -32,15 +33,16 @@ class Stopwatch {
 /// The image of a sample, encoded: views of its parts, valid until the next call.
 class EncodedImage {
  public:
-  EncodedImage(Decoder& decoder, Bytes bytes, const ImageInfo& info, Image& out, Clock::duration& time)
-      : decoder_(decoder), bytes_(bytes), info_(info), out_(out), time_(time) {}
+  EncodedImage(Decoder& decoder, Bytes bytes, const ImageInfo& info, Clock::duration& time)
+      : decoder_(decoder), bytes_(bytes), info_(info), time_(time) {}
 
   ImageView operator()(const Rect& part) { return reduced(1, part); }
   /// Of the image reduced by `reduction`.
   ImageView reduced(int reduction, const Rect& part) {
     const Stopwatch stopwatch(time_);
-    warnings_ = decoder_.decode_reduced(bytes_, info_, reduction, part, out_);
-    return out_.view();
+    Decoder::View view = decoder_.decode_view(bytes_, info_, reduction, part);
+    warnings_ = std::move(view.warnings);
+    return view.pixels;
   }
 
   const ImageInfo& info() const noexcept { return info_; }
@@ -50,7 +52,6 @@ class EncodedImage {
   Decoder& decoder_;
   Bytes bytes_;
   const ImageInfo& info_;
-  Image& out_;
   Clock::duration& time_;
   std::string warnings_;
 };
@@ -148,7 +149,7 @@ struct Renderer::Impl {
 
   // Scratch, reused from sample to sample.
   std::vector<Pass> passes;
-  Image decoded;  // what the decoder gave, or a user's pixels in the pipeline's colour
+  Image decoded;  // a user's pixels in the pipeline's colour
   Image canvas;   // mirrored or padded before a resample
   Image current;  // the picture between two passes
   Image next;
@@ -299,7 +300,7 @@ ImageInfo Renderer::probe(Bytes bytes) const { return impl_->decoder.probe(bytes
 
 std::string Renderer::run(const Plan& plan, Bytes bytes, const ImageInfo& info, const Slot& slot) {
   impl_->times = {};
-  EncodedImage image(impl_->decoder, bytes, info, impl_->decoded, impl_->times.decode);
+  EncodedImage image(impl_->decoder, bytes, info, impl_->times.decode);
   impl_->run(plan, info.size, image, slot);
   return image.warnings();
 }
