@@ -11,8 +11,8 @@ Installs missing packages, builds into build/, and runs the test suite. Run agai
   --full        with every optional part: the suite again under AddressSanitizer and UndefinedBehaviorSanitizer, what has
                 threads under ThreadSanitizer, the comparison with torchvision, the shared library, Debian packages, the
                 benchmarks
-  --sanitizers  instead: the whole suite under AddressSanitizer and UndefinedBehaviorSanitizer, then under
-                ThreadSanitizer
+  --sanitizers  instead: the suite under AddressSanitizer and UndefinedBehaviorSanitizer, then all of it under
+                ThreadSanitizer, too
   --help        this text
 END
 }
@@ -28,6 +28,11 @@ while (($# > 0)); do
   esac
   shift
 done
+
+if $full && $sanitizers; then
+  echo "test.sh: --full and --sanitizers exclude each other" >&2
+  exit 2
+fi
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 if command -v ccache >/dev/null; then

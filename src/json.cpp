@@ -21,8 +21,9 @@ void print_scalar(std::string& out, const T& value, bool ascii) {
 
 /// The beginning of a text that may be of any length.
 std::string begun(std::string text, std::size_t max_length) {
-  if (text.size() > max_length) text.replace(max_length, std::string::npos, "...");
-  return text;
+  if (text.size() <= max_length) return text;
+  text.resize(max_length);
+  return text + "...";
 }
 
 }  // namespace
@@ -113,9 +114,6 @@ Json::Json(std::string_view text) : value_(std::string(text)) {}
 Json::Json(const char* text) : value_(std::string(text)) {}
 Json::Json(List list) noexcept : value_(std::move(list)) {}
 Json::Json(Object object) noexcept : value_(std::move(object)) {}
-Json::Json(Number number) noexcept : value_(number.bits) {
-  if (number.is_negative) value_ = static_cast<std::int64_t>(number.bits);
-}
 
 bool Json::is_null() const noexcept { return std::holds_alternative<Null>(value_); }
 bool Json::is_integer() const noexcept {

@@ -30,7 +30,7 @@ class Json {
   Json(bool value) noexcept;
   Json(double value) noexcept;
   template <std::integral T>
-  Json(T value) noexcept : Json(Number{value}) {}
+  Json(T value) noexcept;
   Json(std::string text) noexcept;
   Json(std::string_view text);
   Json(const char* text);
@@ -38,7 +38,7 @@ class Json {
   Json(Object object) noexcept;
   /// Null where there is nothing.
   template <class T>
-  Json(const std::optional<T>& value) : Json(value ? Json(*value) : Json()) {}
+  Json(const std::optional<T>& value);
 
   bool is_null() const noexcept;
   bool is_integer() const noexcept;
@@ -65,27 +65,20 @@ class Json {
  private:
   class Builder;
 
-  // Integers are unsigned where they can be, so that equal ones compare equal.
-  struct Number {
-    template <std::integral T>
-    explicit Number(T value) noexcept : is_negative(std::cmp_less(value, 0)), bits(static_cast<std::uint64_t>(value)) {}
-    bool is_negative;
-    std::uint64_t bits;
-  };
-  explicit Json(Number number) noexcept;
-
-  // Copied by a function of its own: where all alternatives are trivial, texts or vectors, libstdc++ 12 destroys what a
-  // copy that failed for want of memory had not made.
+  // Not trivially copied: where all alternatives are trivial, texts or vectors, libstdc++ 12 destroys what a copy that
+  // failed for want of memory had not made.
   struct Null {
-    Null() noexcept {}
-    Null(const Null&) noexcept {}
-    Null& operator=(const Null&) noexcept { return *this; }
+    Null() noexcept = default;
+    Null(const Null&) noexcept {}  // NOLINT(modernize-use-equals-default)
+    Null& operator=(const Null&) noexcept = default;
     friend bool operator==(const Null&, const Null&) { return true; }
   };
 
   void print(std::string& text, bool ascii) const;
 
-  std::variant<Null, bool, std::int64_t, std::uint64_t, double, std::string, List, Object> value_;
+  // Integers are unsigned where they can be, so that equal ones compare equal.
+  using Value = std::variant<Null, bool, std::int64_t, std::uint64_t, double, std::string, List, Object>;
+  Value value_;
 };
 
 struct Json::Member {
@@ -94,6 +87,16 @@ struct Json::Member {
 
   friend bool operator==(const Member&, const Member&) = default;
 };
+
+template <std::integral T>
+Json::Json(T value) noexcept
+    : value_(std::cmp_less(value, 0) ? Value(static_cast<std::int64_t>(value))
+                                     : Value(static_cast<std::uint64_t>(value))) {}
+
+template <class T>
+Json::Json(const std::optional<T>& value) {
+  if (value) *this = Json(*value);
+}
 
 /// A view of an object whose members are read by name. Throws ConfigErrors of `operation`, also for what is no object.
 class JsonObject {

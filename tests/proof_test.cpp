@@ -55,6 +55,14 @@ struct Declared {  // says of all sizes what a test wants
   Image operator()(Image image, Rng&) const { return image; }
 };
 
+struct Vanishing {  // its answer for one size is none that an image can have
+  std::int64_t side;
+  ExtentResult output_extent(const Extent& in) const {
+    return in.is_exact() ? Extent::exactly({side, side}) : Extent{{1, 1}, {100, 100}};
+  }
+  Image operator()(Image image, Rng&) const { return image; }
+};
+
 struct NoPortrait {  // takes all sizes, it says, and then not those that are taller than wide
   ExtentResult output_extent(const Extent& in) const {
     if (in.is_exact() && in.min.height > in.min.width) return Refusal{"is for landscapes", in.min};
@@ -77,6 +85,23 @@ TEST_CASE("proof: a final Resize of the shorter side is refused with two witness
   CHECK(message == Contains("CenterCrop"));
   CHECK(refusal({Resize{.size = 256}, CenterCrop{{224, 224}}}) == "");
   CHECK(refusal({Resize{.size = 256}, RandomHorizontalFlip{}}) == Contains("stage 1 Resize leaves it open"));
+}
+
+TEST_CASE("proof: an open size is an error of its own, which keeps its kind on its way to the consumer") {
+  CHECK_THROWS_AS((Pipeline{Resize{.size = 256}}), OpenSizeError);
+  try {
+    Pipeline{RandomCrop{{8, 8}}};  // the size is fixed, but images may be smaller
+    FAIL("not refused");
+  } catch (const ConfigError& error) {
+    CHECK(dynamic_cast<const OpenSizeError*>(&error) == nullptr);
+  }
+  try {
+    Pipeline{Resize{.size = 256}};
+  } catch (const Error& error) {
+    CHECK_THROWS_AS(std::rethrow_exception(error.at({.sample_id = 3, .path = "a.jpg", .stage = ""})), OpenSizeError);
+    CHECK_THROWS_WITH(std::rethrow_exception(error.at({.sample_id = 3, .path = "a.jpg", .stage = ""})),
+                      doctest::Contains("a.jpg"));
+  }
 }
 
 TEST_CASE("proof: a RandomCrop that may meet a smaller image is refused with the size that it met") {
@@ -115,7 +140,14 @@ TEST_CASE("proof: sizes that no image has are refused by the stage's name") {
   constexpr std::int64_t most = std::int64_t{1} << 46;
   const Stage crop = CenterCrop{{8, 8}};
   CHECK(refusal({Declared{{{0, 1}, {5, 5}}}, crop}) == Contains("stage 1 Declared gives the sizes 0x1 ... 5x5: sides"));
-  CHECK(refusal({Declared{{{1, 0}, {5, 5}}}, crop}) == Contains("sides are from 1 to 70368744177664"));
+  CHECK(refusal({Declared{{{1, 0}, {5, 5}}}, crop}) == Contains("sides are from 1 to 1099511627776"));
+  constexpr std::int64_t largest = std::int64_t{1} << 40;
+  CHECK(refusal({Declared{{{1, largest + 1}, {5, largest + 1}}}, crop}) == Contains("sides are from 1 to"));
+  for (const std::int64_t side : {std::int64_t{0}, std::int64_t{-5}, largest + 1, most * 2000}) {
+    const Stage resize = Resize{.size = 8};
+    CHECK(refusal({Vanishing{side}, resize, crop}) == Contains("stage 1 Vanishing answers"));
+    CHECK(refusal({Vanishing{side}, resize, crop}) == Contains("of sides from 1 to"));
+  }
   CHECK(refusal({Declared{{{1, 9}, {5, 5}}}, crop}) == Contains("the least size comes first"));
   CHECK(refusal({Declared{{{9, 1}, {5, 5}}}, crop}) == Contains("the least size comes first"));
   CHECK(refusal({Declared{{{1, 1}, {5, most + 1}}}, Resize{.size = 65500}, crop}) ==

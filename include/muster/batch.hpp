@@ -1,6 +1,7 @@
 // Batches: one tensor of images that all have the same shape, and what belongs to its rows.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,6 +32,13 @@ struct Batch {
 
   /// n, fillers included.
   std::int64_t num_rows() const noexcept { return images.num_rows(); }
+
+  /// What happened to row i; null where it is as it should be, or a filler.
+  const Incident* incident(std::int64_t i) const noexcept {
+    const std::uint64_t row = rows[static_cast<std::size_t>(i)];
+    const auto found = std::ranges::find(incidents, row, &Incident::row);
+    return row == no_sample || found == incidents.end() ? nullptr : &*found;
+  }
 };
 
 }  // namespace muster

@@ -50,21 +50,27 @@ class Error : public std::runtime_error {
 };
 
 namespace detail {
-template <class Derived>
-class ErrorOf : public Error {
+template <class Derived, class Base = Error>
+class ErrorOf : public Base {
  public:
-  using Error::Error;
+  using Base::Base;
   std::exception_ptr at(const Where& where) const override {
     // A user's own kind of error cannot be made anew: it is kept as the cause.
     const bool is_ours = typeid(*this) == typeid(Derived);
-    return std::make_exception_ptr(
-        Derived(operation(), message(), merged(where), is_ours || cause() ? cause() : std::current_exception()));
+    return std::make_exception_ptr(Derived(this->operation(), this->message(), this->merged(where),
+                                           is_ours || this->cause() ? this->cause() : std::current_exception()));
   }
 };
 }  // namespace detail
 
 /// The call or the configuration is wrong; no data was needed to see it.
 class ConfigError : public detail::ErrorOf<ConfigError> {
+ public:
+  using ErrorOf::ErrorOf;
+};
+
+/// The stages of a pipeline leave the final size open.
+class OpenSizeError : public detail::ErrorOf<OpenSizeError, ConfigError> {
  public:
   using ErrorOf::ErrorOf;
 };

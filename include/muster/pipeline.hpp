@@ -89,8 +89,9 @@ struct Slot {
 /// Immutable, cheap to copy, thread-safe.
 class Pipeline {
  public:
-  /// Proves that every image of 1×1 … 65500×65500 comes out in one fixed size. Throws ConfigError otherwise,
-  /// with the stage and witness sizes that were really evaluated; also for parameters out of range.
+  /// Proves that every image of 1×1 … 65500×65500 comes out in one fixed size. Throws OpenSizeError otherwise, with the
+  /// stage and witness sizes that were really evaluated; another ConfigError where a stage may refuse an image, or has
+  /// parameters out of range.
   Pipeline(std::initializer_list<Stage> stages, DecodeOptions decode = {});
   explicit Pipeline(std::vector<Stage> stages, DecodeOptions decode = {});
 

@@ -223,8 +223,9 @@ Verdict judge(const Loader& loader, const Measured& measured, const StageTimes& 
   constexpr double block_bytes = 512;
   const double from_disk = block_bytes * static_cast<double>(measured.disk_blocks);
   const double idle_seconds = measured.seconds * num_running - measured.cpu_seconds;
-  const bool wait_for_files = from_disk > 0.2 * static_cast<double>(loader.report().num_bytes_read) ||
-                              loader.stats().seconds(WorkStep::read) > 0.8 * idle_seconds;  // as of servers
+  const LoaderStats stats = loader.stats();
+  const bool wait_for_servers = stats.num_io_threads == 0 && stats.seconds(WorkStep::read) > 0.8 * idle_seconds;
+  const bool wait_for_files = wait_for_servers || from_disk > 0.2 * static_cast<double>(loader.report().num_bytes_read);
   if (busy < 75 && wait_for_files) {
     return {"read", fmt::format("read: the threads wait {:.0f} % of the time for files; more threads, --io-threads, a "
                                 "faster disk or a nearer server would help",

@@ -158,8 +158,7 @@ BatchSpec parse_shape(const CheckOptions& options) {
 Pipeline make_fixed_pipeline(const CheckOptions& options, const Model& model) {
   try {
     return make_pipeline(options);
-  } catch (const ConfigError& error) {
-    if (error.message().find("the final size") == std::string::npos) throw;
+  } catch (const OpenSizeError& error) {
     const InputSpec& input = model.input;
     const std::string needs =
         input.height && input.width

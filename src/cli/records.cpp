@@ -1,7 +1,5 @@
 #include "records.hpp"
 
-#include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include "open_source.hpp"
@@ -10,11 +8,6 @@ namespace muster::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const Incident* incident_of(const Batch& batch, std::size_t i) {
-  const auto found = std::ranges::find(batch.incidents, batch.rows[i], &Incident::row);
-  return found == batch.incidents.end() ? nullptr : &*found;
-}
 
 /// What is known about row `i` of a batch.
 Json record(const Batch& batch, std::size_t i, const Loader& loader) {
@@ -38,7 +31,7 @@ Json record(const Batch& batch, std::size_t i, const Loader& loader) {
     json["stages"] = told.at("stages");
     if (const std::string name = class_name(loader.source(), label); !name.empty()) json["class"] = name;
   }
-  if (const Incident* incident = filler ? nullptr : incident_of(batch, i)) {
+  if (const Incident* incident = batch.incident(static_cast<std::int64_t>(i))) {
     json["outcome"] = name(incident->outcome);
     json["error"] = incident->message;
     if (incident->outcome == Outcome::substituted) {

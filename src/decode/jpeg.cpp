@@ -119,6 +119,18 @@ bool smooths_blocks(const jpeg_decompress_struct& info) {
   return false;
 }
 
+/// Whether libjpeg, told to crop, leaves part of a component's row as it was: of one whose inverse transform does part
+/// of the upsampling in a reduced image, and fancy upsampling the rest (4:1:0 and its kin), it takes the width for that
+/// before the transform.
+bool loses_columns(const jpeg_decompress_struct& info) {
+  return std::any_of(info.comp_info, info.comp_info + info.num_components, [&](const jpeg_component_info& component) {
+    const int scale = component.DCT_scaled_size;
+    return scale != info.min_DCT_scaled_size &&
+           (component.h_samp_factor * scale != info.max_h_samp_factor * info.min_DCT_scaled_size ||
+            component.v_samp_factor * scale != info.max_v_samp_factor * info.min_DCT_scaled_size);
+  });
+}
+
 /// Fancy upsampling reads across columns: with two more on each side those inside are what a whole decode gives.
 constexpr std::int64_t margin = 2;
 
@@ -204,7 +216,7 @@ Decoded decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
     info.scale_denom = static_cast<unsigned>(job.reduction);
     jpeg_start_decompress(&info);
     const auto output_width = static_cast<std::int64_t>(info.output_width);
-    whole_rows = job.integrity == Integrity::full || smooths_blocks(info);
+    whole_rows = job.integrity == Integrity::full || smooths_blocks(info) || loses_columns(info);
     if (whole_rows) return;
     const std::int64_t left = std::max<std::int64_t>(window.x - margin, 0);
     const std::int64_t right = std::min(window.x + window.width + margin, output_width);
@@ -223,13 +235,12 @@ Decoded decode_jpeg(const Job& job, Scratch& scratch, Image& out) {
   const bool as_asked = samples == (job.color == Color::rgb ? Samples::rgb : Samples::grey);
   const bool in_place = as_asked && !whole_rows;
   out.reshape({window.height, in_place ? std::int64_t{info.output_width} : window.width}, channels);
-  scratch.row.resize(static_cast<std::size_t>(info.output_width) * static_cast<std::size_t>(step));
+  if (!in_place) scratch.row.resize(static_cast<std::size_t>(info.output_width) * static_cast<std::size_t>(step));
   decompressor.run([&] {
     for (std::int64_t y = info.output_scanline; y < input.end_row; ++y) {
-      const bool is_shown = y >= window.y && y < window.y + window.height;
-      std::uint8_t* row = is_shown && in_place ? out.row(y - window.y) : scratch.row.data();
+      std::uint8_t* row = in_place ? out.row(y - window.y) : scratch.row.data();
       jpeg_read_scanlines(&info, &row, 1);
-      if (!is_shown || in_place) continue;
+      if (in_place || y < window.y || y >= window.y + window.height) continue;
       write_row({row + left * step, window.width, step, samples}, job.color, out.row(y - window.y));
     }
     if (job.integrity == Integrity::full) jpeg_finish_decompress(&info);

@@ -44,8 +44,9 @@ std::optional<DType> dtype_of(int type) {
 std::string caveat_of(const onnx::ValueInfoProto& input) {
   const int type = input.type().tensor_type().elem_type();
   if (dtype_of(type)) return {};
+  const std::string& name = onnx::TensorProto::DataType_Name(type);
   return fmt::format("the input '{}' takes elements of type {}, which no loader delivers: convert every batch",
-                     printable(input.name()), onnx::TensorProto::DataType_Name(type));
+                     printable(input.name()), name.empty() ? std::to_string(type) : name);
 }
 
 /// The input that takes the images.

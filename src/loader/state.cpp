@@ -76,13 +76,14 @@ Json parse(std::string_view text) {
 template <class T>
 void expect_same(const T& then, const T& now, const char* what, const char* advice) {
   if (then == now) return;
-  refuse(fmt::format("expected the {} that the state was saved with, {}, received {}; {}", what, then, now, advice));
+  refuse(fmt::format("expected the {} that the state was saved with, {}, received {}; {}", what, Json(then).shown(),
+                     Json(now).shown(), advice));
 }
 
 void expect_same_pipeline(const std::vector<std::string>& then, const std::vector<std::string>& now) {
   const auto [before, after] = std::ranges::mismatch(then, now);
   if (before == then.end() && after == now.end()) return;
-  const auto line = [](const auto& at, const auto& lines) { return at == lines.end() ? "nothing" : *at; };
+  const auto line = [](const auto& at, const auto& lines) { return at == lines.end() ? "nothing" : Json(*at).shown(); };
   refuse(
       fmt::format("expected the pipeline that the state was saved with, received another: {} (line {} of {}) is now "
                   "{}; use the same pipeline, or begin anew",

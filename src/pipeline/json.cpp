@@ -126,7 +126,8 @@ void read(const Json& json, PerChannel& values) {
 }
 
 std::string read_name(const Json& json) {
-  if (json.text() == nullptr) fail("a name", json);
+  constexpr std::size_t max_length = 40;  // of a name that there could be
+  if (json.text() == nullptr || json.text()->size() > max_length) fail("a name", json);
   return *json.text();
 }
 void read(const Json& json, Interpolation& value) { value = interpolation_from_name(read_name(json)); }
@@ -183,8 +184,8 @@ class FieldReader {
   void refuse_unknown() const {
     for (const auto& [name, value] : *json_.object()) {
       if (std::ranges::find(known_, name) != known_.end()) continue;
-      if (known_.empty()) fail(fmt::format("{} takes no parameters, but has \"{}\"", where_, name));
-      fail(fmt::format("{} has no \"{}\"; nearest known: \"{}\"", where_, name, nearest_name(name, known_)));
+      if (known_.empty()) fail(fmt::format("{} takes no parameters, but has {}", where_, Json(name).shown()));
+      fail(fmt::format("{} has no {}; nearest known: \"{}\"", where_, Json(name).shown(), nearest_name(name, known_)));
     }
   }
 
@@ -206,7 +207,8 @@ Stage read_stage(const Json& json, std::size_t index) {
   if (json.object() == nullptr || json.object()->size() != 1) {
     fail(place + " is not an object with one member, the stage's name: {\"CenterCrop\": {\"size\": [224, 224]}}");
   }
-  const auto& [stage_name, fields] = json.object()->front();
+  const std::string& stage_name = json.object()->front().name;
+  const Json& fields = json.object()->front().value;
   std::vector<std::string> known;
   std::optional<Stage> stage;
   visit_stage_types([&]<class S>() {
@@ -220,7 +222,7 @@ Stage read_stage(const Json& json, std::size_t index) {
     return true;
   });
   if (!stage) {
-    fail(fmt::format("{}: there is no stage \"{}\"; nearest known: \"{}\"", place, stage_name,
+    fail(fmt::format("{}: there is no stage {}; nearest known: \"{}\"", place, Json(stage_name).shown(),
                      nearest_name(stage_name, known)));
   }
   return *stage;
@@ -286,7 +288,7 @@ Pipeline Pipeline::from_json(std::string_view text) {
   for (const auto& [name, value] : *json.object()) {
     const std::vector<std::string> known = {"stages", "decode"};
     if (std::ranges::find(known, name) != known.end()) continue;
-    fail(fmt::format("a pipeline has no \"{}\"; nearest known: \"{}\"", name, nearest_name(name, known)));
+    fail(fmt::format("a pipeline has no {}; nearest known: \"{}\"", Json(name).shown(), nearest_name(name, known)));
   }
   DecodeOptions decode;
   if (const Json* const options = json.find("decode")) {

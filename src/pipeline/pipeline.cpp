@@ -81,8 +81,6 @@ struct MapFollower {
   }
 };
 
-constexpr std::int64_t largest_side = std::int64_t{1} << 40;  // of an image that is only described
-
 /// Throws StageError unless an image of size `in` can become one of size `out`.
 void check_size(Size out, Size in) {
   if (std::min(out.height, out.width) >= 1 && std::max(out.height, out.width) <= largest_side) return;

@@ -8,8 +8,9 @@
 namespace muster {
 namespace {
 
-/// That sizes may have here: times 65500, as a stage may ask of them next, they still fit into 64 bits.
-constexpr std::int64_t largest_side = std::int64_t{1} << 46;
+/// Upper bounds may lie above what any image reaches: times 65500, as a stage may ask next, they still fit into 64
+/// bits.
+constexpr std::int64_t largest_bound = std::int64_t{1} << 46;
 
 /// What happens to one exact size on its way through the stages.
 struct Trial {
@@ -31,7 +32,8 @@ Trial try_size(const std::vector<Stage>& stages, Size input) {
       return trial;
     }
     const Extent& out = std::get<Extent>(result);
-    if (!out.is_exact()) {
+    if (!out.is_exact() || std::min(out.min.height, out.min.width) < 1 ||
+        std::max(out.min.height, out.min.width) > largest_side) {
       trial.inexact = out;
       return trial;
     }
@@ -90,13 +92,13 @@ std::string path_of(const std::vector<Stage>& stages, const Trial& trial) {
     if (!trial.passed()) continue;
     if (!first) first = trial;
     if (trial.output() == first->output()) continue;
-    throw ConfigError(
+    throw OpenSizeError(
         "pipeline", fmt::format("the final size is not one fixed height x width: {}; {}\n  witness: {}\n  witness: {}",
                                 opened_by, advice, path_of(stages, *first), path_of(stages, trial)));
   }
-  throw ConfigError("pipeline",
-                    fmt::format("the final size is not provable to be one fixed height x width ({}): {}; {}",
-                                to_string(out), opened_by, advice));
+  throw OpenSizeError("pipeline",
+                      fmt::format("the final size is not provable to be one fixed height x width ({}): {}; {}",
+                                  to_string(out), opened_by, advice));
 }
 
 /// A stage's answers for exact sizes must be exact and agree with what it said of all sizes.
@@ -106,10 +108,10 @@ void check_consistency(const std::vector<Stage>& stages, const ShapeProof& proof
     const std::size_t index = trial.sizes.size();
     if (trial.refusal) throw_refused(stages, index, *trial.refusal);
     if (trial.inexact) {
-      throw ConfigError("pipeline",
-                        fmt::format("{} answers {} for an image of exactly {}: output_extent of one size "
-                                    "must be one size, or a Refusal",
-                                    stage_name(stages, index), to_string(*trial.inexact), to_string(trial.output())));
+      throw ConfigError("pipeline", fmt::format("{} answers {} for an image of exactly {}: output_extent of one size "
+                                                "must be one size, of sides from 1 to {}, or a Refusal",
+                                                stage_name(stages, index), to_string(*trial.inexact),
+                                                to_string(trial.output()), largest_side));
     }
     for (std::size_t i = 0; i < proof.rows.size(); ++i) {
       if (proof.rows[i].out.contains(trial.sizes[i])) continue;
@@ -137,7 +139,8 @@ ShapeProof prove(const std::vector<Stage>& stages, int num_channels) {
     if (const auto* refusal = std::get_if<Refusal>(&result)) throw_refused(stages, i, *refusal);
     extent = std::get<Extent>(result);
     if (extent.min.height < 1 || extent.min.width < 1 || extent.max.height < extent.min.height ||
-        extent.max.width < extent.min.width || std::max(extent.max.height, extent.max.width) > largest_side) {
+        extent.max.width < extent.min.width || std::max(extent.min.height, extent.min.width) > largest_side ||
+        std::max(extent.max.height, extent.max.width) > largest_bound) {
       throw ConfigError("pipeline",
                         fmt::format("{} gives the sizes {}: sides are from 1 to {}, and the least size comes first",
                                     stage_name(stages, i), to_string(extent), largest_side));

@@ -7,8 +7,11 @@
 
 namespace muster {
 
-/// Walks the stages with the extent of all sizes. Throws ConfigError when the final size is open, when a stage
-/// cannot take a size that may reach it, or when a stage contradicts itself; the message holds sizes that were
+/// Of an image that is only described. In pixels.
+inline constexpr std::int64_t largest_side = std::int64_t{1} << 40;
+
+/// Walks the stages with the extent of all sizes. Throws OpenSizeError when the final size is open, ConfigError when a
+/// stage cannot take a size that may reach it, or contradicts itself; the message holds sizes that were
 /// really sent through the stages, or says "not provable".
 ShapeProof prove(const std::vector<Stage>& stages, int num_channels);
 

@@ -193,12 +193,6 @@ class BatchSheet {
   Image take() && { return std::move(image_); }
 
  private:
-  const Incident* incident_of(std::int64_t i) const {
-    const std::uint64_t row = batch_.rows[static_cast<std::size_t>(i)];
-    const auto found = std::ranges::find(batch_.incidents, row, &Incident::row);
-    return row == Batch::no_sample || found == batch_.incidents.end() ? nullptr : &*found;
-  }
-
   std::string label_of(std::int64_t i) const {
     return describe_label(batch_.labels.as<std::int64_t>()[static_cast<std::size_t>(i)], options_.classes);
   }
@@ -219,7 +213,7 @@ class BatchSheet {
       return cell;
     }
     cell.captions = {fmt::format("row {}  id {}", batch_.rows[k], batch_.ids[k]), label_of(i)};
-    const Incident* incident = incident_of(i);
+    const Incident* incident = batch_.incident(i);
     if (batch_.valid.as<std::uint8_t>()[k] != 0) {
       cell.plan = &batch_.plans[k];
       add_lines(cell, describe_window(*cell.plan), 2);

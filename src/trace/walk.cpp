@@ -16,8 +16,10 @@ bool keeps_vectors(const Dims& in, const Dims& out) { return out.size() == 2 && 
 
 /// True for what leaves rows of features as they are.
 bool keeps_rows(const Node& node) {
+  const auto* const broadcast = std::get_if<Broadcast>(&node.op);
+  const bool is_slope = broadcast != nullptr && broadcast->into_first;  // a PReLU's
   return std::holds_alternative<Elementwise>(node.op) || std::holds_alternative<BatchNorm1d>(node.op) ||
-         std::holds_alternative<BatchNorm2d>(node.op) || std::holds_alternative<LayerNorm>(node.op);
+         std::holds_alternative<BatchNorm2d>(node.op) || std::holds_alternative<LayerNorm>(node.op) || is_slope;
 }
 
 /// True if a Linear takes what the node gives for its rows.

@@ -425,6 +425,16 @@ TEST_CASE("onnx: operators are held to ONNX's own rules") {
   Maker wider;
   wider.input("x", {0, 3, 8, 8}).weight("s", {2, 4, 3, 8, 8}).node("PRelu", {"x", "s"}, "y").output("y");
   CHECK_FALSE(trace_of(wider).fits());
+  Maker mixed;  // 96 of the 192 features of an image a row, by way of a PReLU into a Linear
+  mixed.input("x", {0, 3, 8, 8})
+      .numbers("to", {-1, 96})
+      .weight("s", {96})
+      .weight("w", {96, 10})
+      .node("Reshape", {"x", "to"}, "rows")
+      .node("PRelu", {"rows", "s"}, "bent")
+      .node("Gemm", {"bent", "w"}, "y")
+      .output("y");
+  CHECK_FALSE(trace_of(mixed).fits());
   flatten.input("x", {0, 3, 8, 8})
       .node("Flatten", {"x"}, "a")
       .node("ReduceMean", {"a"}, "b", {{"axes", {1}}}, {{"keepdims", 0}})
