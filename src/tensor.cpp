@@ -148,7 +148,7 @@ Tensor Tensor::allocate(DType dtype, Shape shape, const std::shared_ptr<Allocato
   if (address == nullptr) throw std::bad_alloc();
   std::shared_ptr<void> memory(address,
                                [allocator, num_bytes](void* block) { allocator->deallocate(block, num_bytes); });
-  if (std::bit_cast<std::uintptr_t>(address) % Allocator::alignment != 0) {
+  if (reinterpret_cast<std::uintptr_t>(address) % Allocator::alignment != 0) {
     throw ConfigError("tensor", fmt::format("expected the allocator's memory to be aligned to {} bytes, received {}",
                                             Allocator::alignment, address));
   }
@@ -165,11 +165,11 @@ std::span<std::byte> Tensor::row(std::int64_t i) {
 }
 
 std::span<const std::byte> Tensor::row(std::int64_t i) const {
-  if (i < 0 || i >= num_rows()) {
-    throw ShapeError("tensor",
-                     fmt::format("expected a row below {} of {}, received row {}", num_rows(), shape_.to_string(), i));
+  const std::int64_t n = num_rows();
+  if (i < 0 || i >= n) {
+    throw ShapeError("tensor", fmt::format("expected a row below {} of {}, received row {}", n, shape_.to_string(), i));
   }
-  const std::size_t row_bytes = size_bytes() / static_cast<std::size_t>(num_rows());
+  const std::size_t row_bytes = size_bytes() / static_cast<std::size_t>(n);
   return bytes().subspan(static_cast<std::size_t>(i) * row_bytes, row_bytes);
 }
 
