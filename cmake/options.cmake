@@ -35,6 +35,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   target_compile_options(muster_build_flags INTERFACE -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow
     -Wno-stringop-overread)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND MUSTER_SANITIZE)
+  # Its manual warns of these: what sanitizers put in looks like uses before initialisation.
+  target_compile_options(muster_build_flags INTERFACE -Wno-maybe-uninitialized)
+endif()
 if(MUSTER_WARNINGS_AS_ERRORS)
   target_compile_options(muster_build_flags INTERFACE -Werror)
 endif()

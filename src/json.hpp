@@ -30,7 +30,7 @@ class Json {
   Json(bool value) noexcept;
   Json(double value) noexcept;
   template <std::integral T>
-  Json(T value) noexcept;
+  Json(T value);
   Json(std::string text) noexcept;
   Json(std::string_view text);
   Json(const char* text);
@@ -77,8 +77,7 @@ class Json {
   void print(std::string& text, bool ascii) const;
 
   // Integers are unsigned where they can be, so that equal ones compare equal.
-  using Value = std::variant<Null, bool, std::int64_t, std::uint64_t, double, std::string, List, Object>;
-  Value value_;
+  std::variant<Null, bool, std::int64_t, std::uint64_t, double, std::string, List, Object> value_;
 };
 
 struct Json::Member {
@@ -89,9 +88,9 @@ struct Json::Member {
 };
 
 template <std::integral T>
-Json::Json(T value) noexcept
-    : value_(std::cmp_less(value, 0) ? Value(static_cast<std::int64_t>(value))
-                                     : Value(static_cast<std::uint64_t>(value))) {}
+Json::Json(T value) : value_(static_cast<std::uint64_t>(value)) {
+  if (std::cmp_less(value, 0)) value_ = static_cast<std::int64_t>(value);
+}
 
 template <class T>
 Json::Json(const std::optional<T>& value) {
