@@ -33,7 +33,7 @@ Header probe_png(Bytes) { fail_absent(Format::png); }
 Header probe_tiff(Bytes) { fail_absent(Format::tiff); }
 Header probe_webp(Bytes) { fail_absent(Format::webp); }
 
-std::string decode_jpeg(const Job&, Scratch&, Image&) { fail_absent(Format::jpeg); }
+Decoded decode_jpeg(const Job&, Scratch&, Image&) { fail_absent(Format::jpeg); }
 std::string decode_png(const Job&, Scratch&, Image&) { fail_absent(Format::png); }
 std::string decode_tiff(const Job&, Scratch&, Image&) { fail_absent(Format::tiff); }
 std::string decode_webp(const Job&, Scratch&, Image&) { fail_absent(Format::webp); }
