@@ -57,6 +57,12 @@ Value find(const onnx::GraphProto& graph, const std::string& name, const Content
   return value;
 }
 
+/// libonnx 1.12 reads past the end of these weights' dimensions.
+bool has_too_few_dims(const onnx::NodeProto& node, std::span<const Value> inputs) {
+  return node.op_type() == "ConvTranspose" && inputs.size() > 1 && inputs[0].dims && inputs[1].dims &&
+         inputs[1].dims->size() < inputs[0].dims->size();
+}
+
 struct ForeignNode {
   onnx::NodeProto node;
   std::vector<int> types;  // of the inputs' elements
@@ -76,6 +82,10 @@ struct ForeignNode {
     }
     Applied result;
     result.out.resize(static_cast<std::size_t>(node.output_size()));
+    if (has_too_few_dims(node, inputs)) {
+      result.fault = Fault{.kind = Fault::Kind::foreign, .message = "the weights have fewer dimensions than the input"};
+      return result;
+    }
     Contents contents;
     try {
       const Quiet quiet;
