@@ -17,9 +17,9 @@ namespace {
 constexpr int most_nodes = 1 << 20;
 constexpr int highest_rank = 16;
 
-/// Keeps only what shapes may depend on: short integer tensors.
+/// Keeps only what shapes may depend on.
 void forget_weights(onnx::TensorProto& tensor) {
-  if (content_of(tensor)) return;
+  if (content_of(tensor) || factors_of(tensor)) return;
   onnx::TensorProto rest;
   rest.set_name(tensor.name());
   rest.set_data_type(tensor.data_type());

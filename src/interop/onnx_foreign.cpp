@@ -65,7 +65,8 @@ bool has_too_few_dims(const onnx::NodeProto& node, std::span<const Value> inputs
 
 struct ForeignNode {
   onnx::NodeProto node;
-  std::vector<int> types;  // of the inputs' elements
+  std::vector<int> types;                  // of the inputs' elements
+  std::vector<onnx::TensorProto> factors;  // inputs that sizes may be multiplied by
   std::shared_ptr<const onnx::ModelProto> frame;
 
   Applied apply(std::span<const Value> inputs) const {
@@ -80,6 +81,7 @@ struct ForeignNode {
       all_known = all_known && inputs[i].dims.has_value();
       declare(graph, name, types[i], inputs[i]);
     }
+    for (const onnx::TensorProto& tensor : factors) *graph.add_initializer() = tensor;
     Applied result;
     result.out.resize(static_cast<std::size_t>(node.output_size()));
     if (has_too_few_dims(node, inputs)) {
@@ -106,8 +108,37 @@ struct ForeignNode {
 
 }  // namespace
 
-/// The types of elements follow from the operators, whatever the shapes.
 ForeignNodes::ForeignNodes(const onnx::ModelProto& model) {
+  find_types(model);
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) add_factors(tensor.name(), tensor);
+  for (const onnx::NodeProto& node : model.graph().node()) {
+    if (node.op_type() != "Constant" || !node.domain().empty() || node.output_size() == 0) continue;
+    const Attributes attributes(node);
+    if (const auto* value = attributes.find("value"); value != nullptr) add_factors(node.output(0), value->t());
+    if (const auto* list = attributes.find("value_floats"); list != nullptr) {
+      onnx::TensorProto tensor;
+      tensor.set_data_type(onnx::TensorProto::FLOAT);
+      tensor.add_dims(list->floats_size());
+      *tensor.mutable_float_data() = list->floats();
+      add_factors(node.output(0), tensor);
+    }
+  }
+}
+
+/// Written anew, so that libonnx reads what has been looked at.
+void ForeignNodes::add_factors(const std::string& name, const onnx::TensorProto& tensor) {
+  const std::optional<std::vector<float>> factors = factors_of(tensor);
+  if (!factors) return;
+  onnx::TensorProto made;
+  made.set_name(name);
+  made.set_data_type(onnx::TensorProto::FLOAT);
+  *made.mutable_dims() = tensor.dims();
+  made.mutable_float_data()->Add(factors->begin(), factors->end());
+  factors_.insert_or_assign(name, std::move(made));
+}
+
+/// The types of elements follow from the operators, whatever the shapes.
+void ForeignNodes::find_types(const onnx::ModelProto& model) {
   onnx::ModelProto frame;
   frame.set_ir_version(model.ir_version());
   *frame.mutable_opset_import() = model.opset_import();
@@ -139,13 +170,16 @@ ForeignNodes::ForeignNodes(const onnx::ModelProto& model) {
 
 Foreign ForeignNodes::make(const onnx::NodeProto& node) const {
   std::vector<int> types;
+  std::vector<onnx::TensorProto> factors;
   for (const std::string& input : node.input()) {
     const auto found = types_.find(input);
     types.push_back(found == types_.end() ? static_cast<int>(onnx::TensorProto::FLOAT) : found->second);
+    if (const auto known = factors_.find(input); known != factors_.end()) factors.push_back(known->second);
   }
   // Shared, as networks are copied and changed in the search for what would fit.
-  return {[foreign = std::make_shared<const ForeignNode>(ForeignNode{node, std::move(types), frame_})](
-              std::span<const Value> inputs) { return foreign->apply(inputs); }};
+  return {
+      [foreign = std::make_shared<const ForeignNode>(ForeignNode{node, std::move(types), std::move(factors), frame_})](
+          std::span<const Value> inputs) { return foreign->apply(inputs); }};
 }
 
 }  // namespace muster

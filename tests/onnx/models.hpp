@@ -76,6 +76,20 @@ class Maker {
     return *this;
   }
 
+  /// float32, in the one form or the other.
+  Maker& factors(const std::string& name, const std::vector<float>& values, bool raw) {
+    onnx::TensorProto& tensor = *graph().add_initializer();
+    tensor.set_name(name);
+    tensor.set_data_type(onnx::TensorProto::FLOAT);
+    tensor.add_dims(static_cast<std::int64_t>(values.size()));
+    if (raw) {
+      tensor.set_raw_data(std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
+    } else {
+      for (const float value : values) tensor.add_float_data(value);
+    }
+    return *this;
+  }
+
   /// Of the node that was made last.
   onnx::AttributeProto& attribute(const std::string& name, onnx::AttributeProto::AttributeType type) {
     onnx::AttributeProto& made = *graph().mutable_node(graph().node_size() - 1)->add_attribute();

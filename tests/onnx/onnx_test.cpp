@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <string>
 #include <string_view>
@@ -585,6 +586,45 @@ TEST_CASE("onnx: inputs that are not given leave the others in their places") {
   CAPTURE(trace.to_string());
   CHECK(trace.fits());
   CHECK(trace.rows.back().out == Dims{2, 4, 20, 24});
+}
+
+TEST_CASE("onnx: images enlarged by constant factors, wherever these stand") {
+  const auto enlarged = [](const std::vector<float>& factors, bool as_node, bool raw) {
+    Maker maker;
+    maker.input("x", {0, 3, 0, 0}).factors("scales", factors, raw);
+    if (as_node) maker.as_constant();
+    maker.weight("w", {4, 3, 1, 1}).node("Resize", {"x", "", "scales"}, "a").node("Conv", {"a", "w"}, "y").output("y");
+    const Trace trace = OnnxModel(ModelFile(maker).path).trace(batch(2, 3, 9, 8));
+    CHECK(trace.fits());
+    return trace.rows.back().out;
+  };
+  for (const bool raw : {false, true}) {
+    CHECK(enlarged({1, 1, 2, 1.5}, false, raw) == Dims{2, 4, 18, 12});
+    CHECK(enlarged({1, 1, 0.5, 2}, true, raw) == Dims{2, 4, 4, 16});
+  }
+  // No sizes come of these, and no shape is made up for them.
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float bad : {0.F, -1.F, nan, std::numeric_limits<float>::infinity(), 1e30F}) {
+    CHECK(enlarged({1, 1, bad, 2}, false, true).empty());
+  }
+
+  Maker older;
+  older.input("x", {0, 3, 0, 0})
+      .opset(9)
+      .factors("scales", {1, 1, 2, 2}, true)
+      .node("Upsample", {"x", "scales"}, "y")
+      .output("y");
+  CHECK(OnnxModel(ModelFile(older).path).trace(batch(2, 3, 9, 8)).rows.back().out == Dims{2, 3, 18, 16});
+
+  Maker listed;
+  listed.input("x", {0, 3, 0, 0}).node("Constant", {}, "scales");
+  for (const float factor : {1.F, 1.F, 3.F, 2.F}) {
+    auto& attribute = *listed.graph().mutable_node(0);
+    if (attribute.attribute_size() == 0) listed.attribute("value_floats", onnx::AttributeProto::FLOATS);
+    attribute.mutable_attribute(0)->add_floats(factor);
+  }
+  listed.node("Resize", {"x", "", "scales"}, "y").output("y");
+  CHECK(OnnxModel(ModelFile(listed).path).trace(batch(2, 3, 9, 8)).rows.back().out == Dims{2, 3, 27, 16});
 }
 
 TEST_CASE("onnx: a sparse initialiser is a weight of its whole shape") {
