@@ -98,7 +98,7 @@ std::set<std::string> names_in(const fs::path& folder) {
 TEST_CASE("cli: help and version end with 0, for every subcommand") {
   CHECK(run({"--version"}).out == fmt::format("muster {}\n", muster::version));
   CHECK(run({"--help"}).status == 0);
-  for (const char* subcommand : {"inspect", "bench", "preview", "export", "synth", "optimize"}) {
+  for (const char* subcommand : {"inspect", "bench", "preview", "export", "synth", "optimize", "verify", "check"}) {
     CAPTURE(subcommand);
     const Result result = run({subcommand, "--help"});
     CHECK(result.status == 0);

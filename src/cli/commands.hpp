@@ -26,6 +26,7 @@ Command add_export(CLI::App& program);
 Command add_synth(CLI::App& program);
 Command add_optimize(CLI::App& program);
 Command add_verify(CLI::App& program);
+Command add_ledger(CLI::App& program);
 Command add_check(CLI::App& program);
 
 }  // namespace muster::cli

@@ -59,9 +59,9 @@ int run(int argc, char** argv) {
       "2 the call or the configuration was wrong, 3 what check was asked cannot be decided, 130 interrupted by "
       "Ctrl-C.");
   const muster::cli::Command commands[] = {
-      muster::cli::add_inspect(program), muster::cli::add_bench(program), muster::cli::add_preview(program),
-      muster::cli::add_export(program),  muster::cli::add_synth(program), muster::cli::add_optimize(program),
-      muster::cli::add_verify(program),  muster::cli::add_check(program),
+      muster::cli::add_inspect(program), muster::cli::add_bench(program),  muster::cli::add_preview(program),
+      muster::cli::add_export(program),  muster::cli::add_synth(program),  muster::cli::add_optimize(program),
+      muster::cli::add_verify(program),  muster::cli::add_ledger(program), muster::cli::add_check(program),
   };
   for (const muster::cli::Command& command : commands) command.parser->get_formatter()->column_width(32);
 

@@ -90,6 +90,17 @@ CLI::Validator whole_number(std::int64_t least) {
   return CLI::Validator(check, "");
 }
 
+void add_order_options(CLI::App& parser, Options& options) {
+  parser.add_option("--seed", options.seed, "of order and draws [0]")
+      ->option_text("N")
+      ->check(whole_number())
+      ->group(batches_group);
+  parser.add_flag("--shuffle", options.shuffle, "a fresh order for every epoch")->group(batches_group);
+  add_input(parser, options, "--exclude", options.exclude,
+            "leave out the samples of these JSON lines, as --report writes them")
+      ->group(batches_group);
+}
+
 void add_options(CLI::App& parser, Options& options) {
   add_source_options(parser, options);
   parser.callback([&options] { own_files(options); });  // before anything is opened
@@ -112,11 +123,7 @@ void add_options(CLI::App& parser, Options& options) {
       ->option_text("N")
       ->check(whole_number())
       ->group(batches_group);
-  parser.add_option("--seed", options.seed, "of order and draws [0]")
-      ->option_text("N")
-      ->check(whole_number())
-      ->group(batches_group);
-  parser.add_flag("--shuffle", options.shuffle, "a fresh order for every epoch")->group(batches_group);
+  add_order_options(parser, options);
   add_choice(parser, "--last-batch", options.last_batch, names_up_to(LastBatch::strict),
              "when the batch size does not divide [partial]")
       ->group(batches_group);
@@ -154,9 +161,6 @@ void add_options(CLI::App& parser, Options& options) {
                                                        : "expected a number or a percentage, received " + text;
           },
           ""))
-      ->group(batches_group);
-  add_input(parser, options, "--exclude", options.exclude,
-            "leave out the samples of these JSON lines, as --report writes them")
       ->group(batches_group);
   parser
       .add_flag("--exactly-once", options.exactly_once,

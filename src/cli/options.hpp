@@ -44,6 +44,8 @@ struct Options : SourceOptions {
   std::string trace;  // a file for Perfetto; empty: none
 };
 
+/// Adds what the order of an epoch follows from, besides DIR.
+void add_order_options(CLI::App& parser, Options& options);
 /// Adds DIR and all of the options above.
 void add_options(CLI::App& parser, Options& options);
 /// Adds an option that names a file to write; refuses "-", and a file that another option names.
