@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "interop/onnx_apart.hpp"
 #include "interop/onnx_headers.hpp"
 
 namespace muster {
@@ -112,42 +113,6 @@ class CallGraph {
   std::string circle_;
 };
 
-/// True if this libonnx has such an operator, with these inputs and attributes.
-bool is_known(const onnx::NodeProto& node, int opset) {
-  const onnx::OpSchema* schema = onnx::OpSchemaRegistry::Schema(node.op_type(), opset, node.domain());
-  if (schema == nullptr) return false;
-  try {
-    schema->Verify(node);
-    return true;
-  } catch (const std::exception&) {
-    return false;
-  }
-}
-
-/// Gives operators that came after this libonnx a domain of their own, where they are none of its business.
-void set_apart_newer(onnx::GraphProto& graph, int opset, const std::string& domain) {
-  for (onnx::NodeProto& node : *graph.mutable_node()) {
-    if (node.domain().empty() && !is_known(node, opset)) node.set_domain(domain);
-    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
-      if (attribute.has_g()) set_apart_newer(*attribute.mutable_g(), opset, domain);
-      for (onnx::GraphProto& inner : *attribute.mutable_graphs()) set_apart_newer(inner, opset, domain);
-    }
-  }
-}
-
-/// A model of a newer ONNX than this libonnx becomes one that it takes: what it does not know gives unknown shapes.
-void accept_newer(onnx::ModelProto& model) {
-  model.set_ir_version(std::min<std::int64_t>(model.ir_version(), onnx::Version::IR_VERSION));
-  const int newest = onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
-  const auto is_newer = [&](const auto& opset) { return opset.domain().empty() && opset.version() > newest; };
-  if (std::ranges::none_of(model.opset_import(), is_newer)) return;
-  const std::string domain = "newer";
-  set_apart_newer(*model.mutable_graph(), newest, domain);
-  onnx::OperatorSetIdProto& opset = *model.add_opset_import();
-  opset.set_domain(domain);
-  opset.set_version(1);
-}
-
 /// What the checker sees: weights are inputs, so that their data need not be there.
 onnx::ModelProto without_weights(onnx::ModelProto model, const OnnxFile& file) {
   onnx::GraphProto& graph = *model.mutable_graph();
@@ -205,8 +170,9 @@ onnx::ModelProto OnnxFile::read() const {
   if (model.graph().node_size() > most_nodes) fail("the model has more nodes than any model");
   for (onnx::TensorProto& tensor : *model.mutable_graph()->mutable_initializer()) forget_weights(tensor);
   unite_domains(model);
-  if (const std::string wrong = CallGraph(model).check(model.graph()); !wrong.empty()) fail(wrong);
+  set_apart_misread(model);
   accept_newer(model);
+  if (const std::string wrong = CallGraph(model).check(model.graph()); !wrong.empty()) fail(wrong);
   return model;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "interop/onnx_apart.hpp"
 #include "interop/onnx_headers.hpp"
 
 namespace muster {
@@ -57,16 +58,31 @@ Value find(const onnx::GraphProto& graph, const std::string& name, const Content
   return value;
 }
 
-/// libonnx 1.12 reads past the end of these weights' dimensions.
-bool has_too_few_dims(const onnx::NodeProto& node, std::span<const Value> inputs) {
-  return node.op_type() == "ConvTranspose" && inputs.size() > 1 && inputs[0].dims && inputs[1].dims &&
-         inputs[1].dims->size() < inputs[0].dims->size();
+/// The input of factors that its sizes are multiplied by.
+std::optional<int> factors_input(const onnx::NodeProto& node) {
+  if (!node.domain().empty()) return std::nullopt;
+  if (node.op_type() == "Upsample") return 1;
+  // This mode also cuts, which libonnx does not know.
+  if (node.op_type() != "Resize" || Attributes(node).word("coordinate_transformation_mode") == "tf_crop_and_resize") {
+    return std::nullopt;
+  }
+  return node.input_size() == 2 ? 1 : 2;  // up to opset 10 there was nothing between
+}
+
+/// Whether all sizes can be counted: from float32 libonnx makes integers without a look.
+bool are_usable(std::span<const float> factors, const std::optional<Dims>& dims) {
+  constexpr float largest = 1LL << 40;
+  if (!dims || dims->size() != factors.size()) return false;
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    if (!(static_cast<float>((*dims)[i]) * factors[i] < largest)) return false;
+  }
+  return true;
 }
 
 struct ForeignNode {
   onnx::NodeProto node;
-  std::vector<int> types;                  // of the inputs' elements
-  std::vector<onnx::TensorProto> factors;  // inputs that sizes may be multiplied by
+  std::vector<int> types;  // of the inputs' elements
+  std::vector<float> factors;
   std::shared_ptr<const onnx::ModelProto> frame;
 
   Applied apply(std::span<const Value> inputs) const {
@@ -81,11 +97,11 @@ struct ForeignNode {
       all_known = all_known && inputs[i].dims.has_value();
       declare(graph, name, types[i], inputs[i]);
     }
-    for (const onnx::TensorProto& tensor : factors) *graph.add_initializer() = tensor;
+    if (!factors.empty() && are_usable(factors, inputs.front().dims)) declare_factors(graph);
     Applied result;
     result.out.resize(static_cast<std::size_t>(node.output_size()));
-    if (has_too_few_dims(node, inputs)) {
-      result.fault = Fault{.kind = Fault::Kind::foreign, .message = "the weights have fewer dimensions than the input"};
+    if (std::string why = misread(node, inputs); !why.empty()) {
+      result.fault = Fault{.kind = Fault::Kind::foreign, .message = std::move(why)};
       return result;
     }
     Contents contents;
@@ -104,11 +120,25 @@ struct ForeignNode {
     }
     return result;
   }
+
+  void declare_factors(onnx::GraphProto& graph) const {
+    onnx::TensorProto& tensor = *graph.add_initializer();
+    tensor.set_name(node.input(*factors_input(node)));
+    tensor.set_data_type(onnx::TensorProto::FLOAT);
+    tensor.add_dims(static_cast<std::int64_t>(factors.size()));
+    tensor.mutable_float_data()->Add(factors.begin(), factors.end());
+  }
 };
 
 }  // namespace
 
 ForeignNodes::ForeignNodes(const onnx::ModelProto& model) {
+  onnx::ModelProto frame;
+  frame.set_ir_version(model.ir_version());
+  *frame.mutable_opset_import() = model.opset_import();
+  *frame.mutable_functions() = model.functions();
+  frame.mutable_graph()->set_name("nodes");
+  frame_ = std::make_shared<const onnx::ModelProto>(std::move(frame));
   find_types(model);
   for (const onnx::TensorProto& tensor : model.graph().initializer()) add_factors(tensor.name(), tensor);
   for (const onnx::NodeProto& node : model.graph().node()) {
@@ -125,56 +155,53 @@ ForeignNodes::ForeignNodes(const onnx::ModelProto& model) {
   }
 }
 
-/// Written anew, so that libonnx reads what has been looked at.
 void ForeignNodes::add_factors(const std::string& name, const onnx::TensorProto& tensor) {
-  const std::optional<std::vector<float>> factors = factors_of(tensor);
-  if (!factors) return;
-  onnx::TensorProto made;
-  made.set_name(name);
-  made.set_data_type(onnx::TensorProto::FLOAT);
-  *made.mutable_dims() = tensor.dims();
-  made.mutable_float_data()->Add(factors->begin(), factors->end());
-  factors_.insert_or_assign(name, std::move(made));
+  if (std::optional<std::vector<float>> factors = factors_of(tensor)) {
+    factors_.insert_or_assign(name, std::move(*factors));
+  }
 }
 
-/// The types of elements follow from the operators, whatever the shapes.
+/// The types of elements follow from the operators, whatever the shapes: node by node, libonnx is told none.
 void ForeignNodes::find_types(const onnx::ModelProto& model) {
-  onnx::ModelProto frame;
-  frame.set_ir_version(model.ir_version());
-  *frame.mutable_opset_import() = model.opset_import();
-  *frame.mutable_functions() = model.functions();
-  frame.mutable_graph()->set_name("nodes");
-  frame_ = std::make_shared<const onnx::ModelProto>(frame);
-
-  onnx::GraphProto& graph = *frame.mutable_graph();
-  *graph.mutable_node() = model.graph().node();
   for (const onnx::ValueInfoProto& input : model.graph().input()) {
-    const int type = input.type().has_tensor_type() ? input.type().tensor_type().elem_type() : onnx::TensorProto::FLOAT;
-    types_[input.name()] = type;
-    add_input(graph, input.name(), type);
+    types_[input.name()] =
+        input.type().has_tensor_type() ? input.type().tensor_type().elem_type() : onnx::TensorProto::FLOAT;
   }
-  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
-    const bool is_new = types_.insert_or_assign(tensor.name(), tensor.data_type()).second;
-    if (is_new) add_input(graph, tensor.name(), tensor.data_type());
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) types_[tensor.name()] = tensor.data_type();
+  onnx::ModelProto asked = *frame_;
+  onnx::GraphProto& graph = *asked.mutable_graph();
+  for (const onnx::NodeProto& node : model.graph().node()) {
+    graph.clear_node();
+    graph.clear_input();
+    graph.clear_value_info();
+    *graph.add_node() = node;
+    std::set<std::string> declared;
+    for (const std::string& input : node.input()) {
+      if (!input.empty() && declared.insert(input).second) add_input(graph, input, type_of(input));
+    }
+    try {
+      const Quiet quiet;
+      onnx::shape_inference::InferShapes(asked);
+    } catch (const std::exception&) {
+      continue;  // then it is taken for float32
+    }
+    for (const onnx::ValueInfoProto& info : graph.value_info()) {
+      if (info.type().has_tensor_type()) types_[info.name()] = info.type().tensor_type().elem_type();
+    }
   }
-  try {
-    const Quiet quiet;
-    onnx::shape_inference::InferShapes(frame);
-  } catch (const std::exception&) {
-    return;  // then they are taken for float32
-  }
-  for (const onnx::ValueInfoProto& info : graph.value_info()) {
-    if (info.type().has_tensor_type()) types_[info.name()] = info.type().tensor_type().elem_type();
-  }
+}
+
+int ForeignNodes::type_of(const std::string& value) const {
+  const auto found = types_.find(value);
+  return found == types_.end() ? static_cast<int>(onnx::TensorProto::FLOAT) : found->second;
 }
 
 Foreign ForeignNodes::make(const onnx::NodeProto& node) const {
   std::vector<int> types;
-  std::vector<onnx::TensorProto> factors;
-  for (const std::string& input : node.input()) {
-    const auto found = types_.find(input);
-    types.push_back(found == types_.end() ? static_cast<int>(onnx::TensorProto::FLOAT) : found->second);
-    if (const auto known = factors_.find(input); known != factors_.end()) factors.push_back(known->second);
+  for (const std::string& input : node.input()) types.push_back(type_of(input));
+  std::vector<float> factors;
+  if (const std::optional<int> input = factors_input(node); input && *input < node.input_size()) {
+    if (const auto known = factors_.find(node.input(*input)); known != factors_.end()) factors = known->second;
   }
   // Shared, as networks are copied and changed in the search for what would fit.
   return {

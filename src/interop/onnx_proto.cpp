@@ -7,24 +7,23 @@
 namespace muster {
 namespace {
 
-template <class Number, class Value>
-std::vector<Value> read_raw(const std::string& bytes) {
+/// `count` numbers, byte by byte or as a list; nothing if there are more or fewer.
+template <class Number, class Value, class List>
+std::optional<std::vector<Value>> numbers_of(const onnx::TensorProto& tensor, const List& list, std::size_t count) {
   static_assert(std::endian::native == std::endian::little, "ONNX stores numbers little-endian");
-  std::vector<Value> values(bytes.size() / sizeof(Number));
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  if (!tensor.has_raw_data()) {
+    if (static_cast<std::size_t>(list.size()) != count) return std::nullopt;
+    return std::vector<Value>(list.begin(), list.end());
+  }
+  const std::string& bytes = tensor.raw_data();
+  if (bytes.size() != count * sizeof(Number)) return std::nullopt;
+  std::vector<Value> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
     Number number;
     std::memcpy(&number, bytes.data() + i * sizeof(Number), sizeof(Number));
     values[i] = number;
   }
   return values;
-}
-
-/// Of what lies in the file itself and has one dimension or none.
-std::optional<std::size_t> length_of(const onnx::TensorProto& tensor) {
-  if (tensor.dims_size() > 1 || tensor.data_location() == onnx::TensorProto::EXTERNAL) return std::nullopt;
-  if (tensor.dims_size() == 0) return 1;
-  if (tensor.dims(0) < 0) return std::nullopt;
-  return static_cast<std::size_t>(tensor.dims(0));
 }
 
 }  // namespace
@@ -46,32 +45,25 @@ std::string one_line(std::string_view message) {
 bool is_integer(std::int64_t type) { return type == onnx::TensorProto::INT64 || type == onnx::TensorProto::INT32; }
 
 std::optional<Dims> content_of(const onnx::TensorProto& tensor) {
-  const std::optional<std::size_t> length = length_of(tensor);
-  if (!is_integer(tensor.data_type()) || !length || *length > longest_content) return std::nullopt;
-  const bool wide = tensor.data_type() == onnx::TensorProto::INT64;
-  Dims values;
-  if (tensor.has_raw_data()) {
-    values = wide ? read_raw<std::int64_t, std::int64_t>(tensor.raw_data())
-                  : read_raw<std::int32_t, std::int64_t>(tensor.raw_data());
-  } else if (wide) {
-    values.assign(tensor.int64_data().begin(), tensor.int64_data().end());
-  } else {
-    values.assign(tensor.int32_data().begin(), tensor.int32_data().end());
+  if (!is_integer(tensor.data_type()) || tensor.dims_size() > 1) return std::nullopt;
+  if (tensor.data_location() == onnx::TensorProto::EXTERNAL) return std::nullopt;
+  const std::int64_t length = tensor.dims_size() == 0 ? 1 : tensor.dims(0);
+  if (length < 0 || static_cast<std::size_t>(length) > longest_content) return std::nullopt;
+  const auto count = static_cast<std::size_t>(length);
+  if (tensor.data_type() == onnx::TensorProto::INT64) {
+    return numbers_of<std::int64_t, std::int64_t>(tensor, tensor.int64_data(), count);
   }
-  if (values.size() != *length) return std::nullopt;
-  return values;
+  return numbers_of<std::int32_t, std::int64_t>(tensor, tensor.int32_data(), count);
 }
 
 std::optional<std::vector<float>> factors_of(const onnx::TensorProto& tensor) {
-  constexpr std::size_t most = 16;  // one for each dimension
-  constexpr float largest = 1 << 16;
-  const std::optional<std::size_t> length = length_of(tensor);
-  if (tensor.data_type() != onnx::TensorProto::FLOAT || !length || *length == 0 || *length > most) return std::nullopt;
-  std::vector<float> values(tensor.float_data().begin(), tensor.float_data().end());
-  if (tensor.has_raw_data()) values = read_raw<float, float>(tensor.raw_data());
-  const bool are_factors = std::ranges::all_of(values, [](float value) { return value > 0 && value <= largest; });
-  if (values.size() != *length || !are_factors) return std::nullopt;
-  return values;
+  constexpr std::int64_t most = 16;  // one for each dimension
+  if (tensor.data_type() != onnx::TensorProto::FLOAT || tensor.dims_size() != 1) return std::nullopt;
+  if (tensor.data_location() == onnx::TensorProto::EXTERNAL) return std::nullopt;
+  if (tensor.dims(0) < 1 || tensor.dims(0) > most) return std::nullopt;
+  auto factors = numbers_of<float, float>(tensor, tensor.float_data(), static_cast<std::size_t>(tensor.dims(0)));
+  if (factors && !std::ranges::all_of(*factors, [](float factor) { return factor > 0; })) factors.reset();
+  return factors;
 }
 
 std::optional<std::vector<std::optional<std::int64_t>>> declared_dims(const onnx::TypeProto& type) {

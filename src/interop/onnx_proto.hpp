@@ -36,8 +36,7 @@ bool is_integer(std::int64_t type);
 
 /// The numbers of a short integer tensor that lies in the file itself.
 std::optional<Dims> content_of(const onnx::TensorProto& tensor);
-/// The numbers of a short float32 tensor that lies in the file itself, if sizes can be multiplied by them: all of them
-/// are above 0, and none is huge.
+/// The numbers of a short float32 tensor that lies in the file itself, if sizes can be multiplied by them.
 std::optional<std::vector<float>> factors_of(const onnx::TensorProto& tensor);
 
 /// Dimensions as far as they are numbers; nothing without a shape.

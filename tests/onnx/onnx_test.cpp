@@ -604,9 +604,12 @@ TEST_CASE("onnx: images enlarged by constant factors, wherever these stand") {
   }
   // No sizes come of these, and no shape is made up for them.
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const float bad : {0.F, -1.F, nan, std::numeric_limits<float>::infinity(), 1e30F}) {
+  for (const float bad : {0.F, -1.F, nan, std::numeric_limits<float>::infinity(), 1e30F, 1e13F}) {
     CHECK(enlarged({1, 1, bad, 2}, false, true).empty());
+    CHECK(enlarged({1, 1, bad, 2}, true, false).empty());
   }
+  CHECK(enlarged({1, 1, 65537, 2}, false, true) == Dims{2, 4, 589833, 16});
+  CHECK(enlarged({2, 2}, false, true).empty());
 
   Maker older;
   older.input("x", {0, 3, 0, 0})
@@ -615,6 +618,15 @@ TEST_CASE("onnx: images enlarged by constant factors, wherever these stand") {
       .node("Upsample", {"x", "scales"}, "y")
       .output("y");
   CHECK(OnnxModel(ModelFile(older).path).trace(batch(2, 3, 9, 8)).rows.back().out == Dims{2, 3, 18, 16});
+
+  Maker cut;
+  cut.input("x", {0, 3, 0, 0})
+      .factors("scales", {1, 1, 2, 2}, true)
+      .factors("roi", {0, 0, 0, 0, 1, 1, 0.5, 0.5}, true)
+      .node("Resize", {"x", "roi", "scales"}, "y");
+  cut.attribute("coordinate_transformation_mode", onnx::AttributeProto::STRING).set_s("tf_crop_and_resize");
+  cut.output("y");
+  CHECK(OnnxModel(ModelFile(cut).path).trace(batch(2, 3, 9, 8)).rows.back().out.empty());
 
   Maker listed;
   listed.input("x", {0, 3, 0, 0}).node("Constant", {}, "scales");
@@ -625,6 +637,71 @@ TEST_CASE("onnx: images enlarged by constant factors, wherever these stand") {
   }
   listed.node("Resize", {"x", "", "scales"}, "y").output("y");
   CHECK(OnnxModel(ModelFile(listed).path).trace(batch(2, 3, 9, 8)).rows.back().out == Dims{2, 3, 27, 16});
+}
+
+TEST_CASE("onnx: windows whose weights have another number of dimensions do not fit, wherever they stand") {
+  const auto last = [](const std::string& op, const Dims& weight, const Dims& output_shape = {}) {
+    Maker maker;
+    maker.input("x", {0, 3, 0, 0}).weight("w", weight).node(op, {"x", "w"}, "y");
+    if (op == "MaxUnpool") {
+      maker.graph().mutable_initializer(0)->set_data_type(onnx::TensorProto::INT64);
+      auto& kernel = maker.attribute("kernel_shape", onnx::AttributeProto::INTS);
+      for (int i = 0; i < 2; ++i) kernel.add_ints(2);
+    }
+    if (!output_shape.empty()) {
+      auto& sizes = maker.attribute("output_shape", onnx::AttributeProto::INTS);
+      for (const std::int64_t size : output_shape) sizes.add_ints(size);
+    }
+    const Trace trace = OnnxModel(ModelFile(maker.output("y")).path).trace(batch(2, 3, 9, 8));
+    REQUIRE(trace.diagnosis);
+    return trace.diagnosis->explanation;
+  };
+  const Dims deep(16, 1);
+  CHECK(says(last("Conv", deep), "input 1 has 4 dimensions and input 2 has 16"));
+  CHECK(says(last("ConvTranspose", {2}), "input 1 has 4 dimensions and input 2 has 1"));
+  CHECK(says(last("ConvTranspose", deep), "input 1 has 4 dimensions and input 2 has 16"));
+  CHECK(says(last("MaxUnpool", {2}), "input 1 has 4 dimensions and input 2 has 1"));
+  CHECK(says(last("ConvTranspose", {3, 4, 2, 2}, {20, 20, 20}),
+             "input 1 has 4 dimensions and output_shape gives 3 of the last 2"));
+
+  // Of another domain it is another operator, of which nothing is known.
+  Maker own;
+  own.input("x", {0, 3, 0, 0}).weight("w", {2}).opset(1, "own").node("ConvTranspose", {"x", "w"}, "y");
+  own.graph().mutable_node(0)->set_domain("own");
+  CHECK(OnnxModel(ModelFile(own.output("y")).path).trace(batch(2, 3, 9, 8)).fits());
+
+  // Between constants it does not wait for a batch, and a function may hold it.
+  Maker constants;
+  constants.input("x", {0, 3, 0, 0}).node("Relu", {"x"}, "y").weight("a", {1, 1, 3, 3}).as_constant();
+  constants.weight("b", {2}).as_constant().node("ConvTranspose", {"a", "b"}, "c").output("y");
+  const Trace trace = OnnxModel(ModelFile(constants).path).trace(batch(2, 3, 9, 8));
+  CHECK(says(trace.diagnosis->explanation, "input 2 has 1"));
+
+  for (const bool calls_itself : {false, true}) {
+    Maker holder;
+    holder.opset(1, "own").input("x", {0, 3, 0, 0}).weight("w", {2}).node("F", {"x", "w"}, "y").output("y");
+    holder.graph().mutable_node(0)->set_domain("own");
+    onnx::FunctionProto& function = *holder.model().add_functions();
+    function.set_domain(calls_itself ? "muster.apart" : "own");
+    function.set_name(calls_itself ? "ConvTranspose" : "F");
+    for (const char* input : {"a", "b"}) function.add_input(input);
+    function.add_output("c");
+    onnx::OperatorSetIdProto& opset = *function.add_opset_import();
+    opset.set_domain("");
+    opset.set_version(13);
+    onnx::NodeProto& inner = *function.add_node();
+    inner.set_op_type("ConvTranspose");
+    for (const char* input : {"a", "b"}) inner.add_input(input);
+    inner.add_output("c");
+    if (calls_itself) {
+      *holder.model().add_functions() = function;
+      holder.model().mutable_functions(1)->set_domain("own");
+      holder.model().mutable_functions(1)->set_name("F");
+    }
+    const Trace held = OnnxModel(ModelFile(holder).path).trace(batch(2, 3, 9, 8));
+    CHECK(held.fits());
+    CHECK(held.rows.back().out.empty());
+  }
 }
 
 TEST_CASE("onnx: a sparse initialiser is a weight of its whole shape") {
