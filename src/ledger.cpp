@@ -48,6 +48,22 @@ void require_rows_within(const Ledger& ledger) {
   }
 }
 
+/// Counting takes time for every row that was delivered. Throws ConfigError where that would be without end: no run
+/// delivers every row many times.
+void require_countable(const Ledger& ledger) {
+  constexpr std::uint64_t most_times = 16;
+  constexpr std::uint64_t always_countable = 1 << 24;  // of an epoch of few rows, wrapping may show each of them often
+  std::uint64_t num_left =
+      std::max(always_countable, std::min(ledger.num_rows, ~std::uint64_t{0} / most_times) * most_times);
+  for (const RowRun& run : ledger.runs) {
+    if (run.count > num_left) {
+      fail(fmt::format("expected each of {} rows to be delivered once, received runs of more than {} times as many",
+                       ledger.num_rows, most_times));
+    }
+    num_left -= run.count;
+  }
+}
+
 /// The smallest of many ids, in little memory.
 class SmallestIds {
  public:
@@ -297,6 +313,7 @@ LedgerVerdict check(const Ledger& ledger, const Order& order) {
                      order.num_rows()));
   }
   require_rows_within(ledger);
+  require_countable(ledger);
   std::vector<LedgerException> exceptions = ledger.exceptions;
   std::ranges::sort(exceptions, {}, &LedgerException::row);
 

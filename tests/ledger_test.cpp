@@ -424,6 +424,17 @@ TEST_CASE("ledger: lists are the smallest ids, and no longer than promised") {
   CHECK(repeated.repeated == smallest);
 }
 
+TEST_CASE("ledger: one that would take for ever to count is refused") {
+  Ledger ledger{.num_rows = 1 << 21};
+  ledger.runs.assign(16, {.first = 0, .stride = 1, .count = 1 << 21});
+  CHECK_FALSE(check(ledger, SequentialOrder(1 << 21)).ids_match);
+  ledger.runs.push_back({.first = 0, .stride = 1, .count = 1});
+  CHECK_THROWS_WITH_AS(check(ledger, SequentialOrder(1 << 21)),
+                       "[ledger] expected each of 2097152 rows to be delivered once, received runs of more than 16 "
+                       "times as many",
+                       ConfigError);
+}
+
 TEST_CASE("ledger: an order of another length, and rows beyond the epoch, are refused") {
   CHECK_THROWS_WITH_AS(check({.num_rows = 10}, SequentialOrder(11)),
                        "[ledger] expected the order of an epoch of 10 rows, received one of 11 rows", ConfigError);

@@ -1,6 +1,7 @@
 // muster export DIR -o FILE.npy: batches exactly as the loader delivers them, and what was done to every row.
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -83,6 +84,11 @@ struct Written {
 
 void write_ledger(const ExportOptions& options, const Ledger& ledger) {
   if (!options.ledger.empty()) write_whole(options.ledger, ledger.to_json() + '\n');
+}
+
+/// One of a run before would prove what this one has not done yet.
+void remove_ledger(const ExportOptions& options) {
+  if (std::filesystem::is_regular_file(options.ledger)) std::filesystem::remove(options.ledger);
 }
 
 /// The flags of what is written of every batch. A ledger is not: the state holds all of it.
@@ -264,6 +270,7 @@ void export_batches(const ExportOptions& options) {
   Beginning beginning = begin(options, loader);
   std::vector<Written> written;
   if (beginning.batches.epoch() == options.epoch) {
+    remove_ledger(options);
     Exporter exporter(options, loader, std::move(beginning));
     run_traced(loader, [&] { written = exporter.run(); });
   } else {

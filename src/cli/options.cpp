@@ -209,7 +209,7 @@ CLI::Option* add_input(CLI::App& parser, SourceOptions& options, const std::stri
 std::string read_text(const char* option, const std::string& path) {
   std::vector<std::uint8_t> bytes;
   try {
-    read_file(path, bytes);
+    read_file(path, bytes, std::int64_t{1} << 30);
   } catch (const SourceError& error) {
     throw ConfigError(option, error.what());
   }
