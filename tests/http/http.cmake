@@ -12,5 +12,8 @@ if(MUSTER_FULL_TESTS)
   add_test(NAME http.nginx COMMAND ${MUSTER_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/check_nginx.py
     --nginx ${MUSTER_NGINX} --openssl ${MUSTER_OPENSSL} --muster $<TARGET_FILE:muster_program>
     --tests $<TARGET_FILE:muster_nginx_test> --work-dir ${CMAKE_CURRENT_BINARY_DIR}/nginx)
-  set_tests_properties(http.nginx PROPERTIES TIMEOUT 600)
+  # The benchmark, briefly, so that it does not rot.
+  add_test(NAME http.bench COMMAND bash -c "rm -rf \"$1\" && \"$2\" synth \"$1\" --images 24 && \"$3\" \"$1\" --muster \"$2\" --runs 1"
+    http.bench ${CMAKE_CURRENT_BINARY_DIR}/http_images $<TARGET_FILE:muster_program> ${PROJECT_SOURCE_DIR}/bench/http.sh)
+  set_tests_properties(http.nginx http.bench PROPERTIES TIMEOUT 600)
 endif()
