@@ -71,7 +71,7 @@ std::optional<int> factors_input(const onnx::NodeProto& node) {
 
 /// Whether all sizes can be counted: from float32 libonnx makes integers without a look.
 bool are_usable(std::span<const float> factors, const std::optional<Dims>& dims) {
-  constexpr float largest = 1LL << 40;
+  constexpr float largest = 0x1p40F;
   if (!dims || dims->size() != factors.size()) return false;
   for (std::size_t i = 0; i < factors.size(); ++i) {
     if (!(static_cast<float>((*dims)[i]) * factors[i] < largest)) return false;

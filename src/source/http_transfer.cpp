@@ -128,8 +128,11 @@ class Sockets {
 
   /// One that finds no place is not followed.
   void replace(curl_socket_t from, curl_socket_t to) noexcept {
-    const auto found = std::ranges::find(open_, from);
-    if (found != open_.end()) *found = to;
+    for (curl_socket_t& socket : open_) {
+      if (socket != from) continue;
+      socket = to;
+      return;
+    }
   }
 
   std::array<curl_socket_t, 8> open_{};
