@@ -126,7 +126,7 @@ TEST_CASE("ledger: substitutes, fillers, rows that come twice and samples left o
   CHECK(says(ten.out, "10 showings in 9 rows, 1 of the start again\n1 showing too many:\n"));
 }
 
-TEST_CASE("ledger: of a rank that went on, the last one holds all; one of a run before is gone") {
+TEST_CASE("ledger: of a rank that went on, the last one holds all") {
   const Run run;
   const Words state = {"--state", run.dir.path() / "state.json"};
   run.export_rank(0, 2, state, "1");
@@ -136,16 +136,6 @@ TEST_CASE("ledger: of a rank that went on, the last one holds all; one of a run 
   run.export_rank(1, 2);
   CHECK(run.prove({run.ledger(0), run.ledger(1)}).status == 0);
   CHECK(says(run.prove({first, run.ledger(0), run.ledger(1)}).out, "2 showings too many:\n"));
-
-  // Begun anew, and ended before its end.
-  write_file(run.data / "cat" / "03.png", "no image");
-  const Words again = {"export",    run.data,      "--shard",      "0/1",
-                       "--ledger",  run.ledger(0), "-o",           run.dir.path() / "again-{}.npy",
-                       "--batches", "all",         "--batch-size", "2"};
-  CHECK(test::run(again + Words{"--exclude", run.dir.path() / "absent.jsonl"}).status == 2);
-  CHECK(fs::exists(run.ledger(0)));
-  CHECK(test::run(again).status == 1);
-  CHECK_FALSE(fs::exists(run.ledger(0)));
 }
 
 TEST_CASE("ledger: a compressed archive is shuffled among a buffer, which has to be the run's") {

@@ -1,7 +1,6 @@
 // muster export DIR -o FILE.npy: batches exactly as the loader delivers them, and what was done to every row.
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -84,11 +83,6 @@ struct Written {
 
 void write_ledger(const ExportOptions& options, const Ledger& ledger) {
   if (!options.ledger.empty()) write_whole(options.ledger, ledger.to_json() + '\n');
-}
-
-/// One of a run before would prove what this one has not done yet.
-void remove_ledger(const ExportOptions& options) {
-  if (std::filesystem::is_regular_file(options.ledger)) std::filesystem::remove(options.ledger);
 }
 
 /// The flags of what is written of every batch. A ledger is not: the state holds all of it.
@@ -270,7 +264,6 @@ void export_batches(const ExportOptions& options) {
   Beginning beginning = begin(options, loader);
   std::vector<Written> written;
   if (beginning.batches.epoch() == options.epoch) {
-    remove_ledger(options);
     Exporter exporter(options, loader, std::move(beginning));
     run_traced(loader, [&] { written = exporter.run(); });
   } else {
@@ -305,8 +298,10 @@ Command add_export(CLI::App& program) {
   add_output(*parser, *options, "--state", options->state,
              "written after every batch; where FILE is there already, the epoch goes on behind the last one: the same "
              "call again, however the first ended, leaves what one unbroken call would");
-  add_output(*parser, *options, "--ledger", options->ledger,
-             "write what was delivered of the epoch, for merging with other ranks'");
+  add_output(
+      *parser, *options, "--ledger", options->ledger,
+      "write at the end what was delivered of the epoch, for muster ledger; a call that is cut short leaves FILE as "
+      "it was");
   add_json_flag(*parser, options->json);
   return {parser, [options] { export_batches(*options); }};
 }
