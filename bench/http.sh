@@ -7,7 +7,7 @@ usage() {
   cat <<'END'
 Usage: bench/http.sh DIR [--muster PROGRAM] [--runs N] [--io-threads N]
 
-The job of imagenet-train, batch 64, shuffled, over DIR/class/image.jpg: from the folder itself; through a list of URLs;
+The job of imagenet-train, batch 64, shuffled, over the JPEGs of DIR/class: from the folder itself; through a list of URLs;
 and out of a tar archive behind a URL, by ranges. An nginx of its own on the loopback serves both; it shares the
 processor with the loader. The three run in turn; the table shows medians and the ratio to the folder.
 
@@ -50,14 +50,16 @@ done
 command -v nginx >/dev/null || fail "no nginx: scripts/setup.sh --full"
 dir=$(cd -- "$dir" && pwd)
 
-work=$(mktemp -d)
+export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
+work=$(mktemp -d /tmp/muster-http.XXXXXX)  # a name that needs no quotes in nginx's configuration
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/served"
 ln -s "$dir" "$work/served/photos"
-tar -C "$dir" -cf "$work/served/photos.tar" .
+tar -C "$dir" -chf "$work/served/photos.tar" .
 python3 - "$dir" "$work/served/list.csv" <<'END'
 import csv, sys
 from pathlib import Path
+from urllib.parse import quote
 
 root, path = Path(sys.argv[1]), sys.argv[2]
 classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
@@ -67,7 +69,7 @@ with open(path, "w", newline="") as file:
         for image in sorted((root / name).iterdir()):
             if image.suffix.lower() not in (".jpg", ".jpeg"):
                 continue
-            rows.writerow([f"photos/{name}/{image.name}", label])
+            rows.writerow([quote(f"photos/{name}/{image.name}"), label])
 END
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -93,9 +95,10 @@ END
 nginx -c "$work/nginx.conf" -e "$work/error.log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" || true; rm -rf "$work"' EXIT
-for ((try = 0; try < 50; ++try)); do
-  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
+for ((try = 0; ; ++try)); do
   kill -0 "$server" 2>/dev/null || fail "nginx ended: $(cat "$work/error.log")"
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
+  ((try < 100)) || fail "nginx does not answer: $(cat "$work/error.log")"
   sleep 0.1
 done
 

@@ -117,7 +117,7 @@ TEST_CASE("ledger: substitutes, fillers, rows that come twice and samples left o
   CHECK(says(nine.out, "1 ledger, 9 showings in 9 rows, 1 filler\n"));
   const Result of_ten = run.prove({run.ledger(0)});
   CHECK(of_ten.status == 2);
-  CHECK(says(of_ten.err, "expected ledgers of an epoch of 10 rows"));
+  CHECK(says(of_ten.err, "expected ledgers of 10 rows"));
   CHECK(says(of_ten.err, "are DIR and --exclude the run's?"));
 
   run.export_rank(0, 1, excluding + Words{"--last-batch", "wrap"});

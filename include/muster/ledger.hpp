@@ -85,7 +85,7 @@ struct LedgerVerdict {
 
 /// Compares a ledger with the order that the epoch had. Takes O(rows of the epoch) time, and memory for the exceptions
 /// and the lists only; if not order.ids_are_unique(), 16 bytes for every row as well. Throws ConfigError: the order has
-/// another number of rows, or the ledger holds rows beyond them, or more than 16 times as many.
+/// another number of rows, or the ledger holds rows beyond them, or far too many.
 LedgerVerdict check(const Ledger& ledger, const Order& order);
 
 }  // namespace muster

@@ -56,10 +56,9 @@ Ledger merge_all(const std::vector<std::string>& files) {
 LedgerVerdict judge(const LedgerOptions& options, const std::shared_ptr<const Source>& source, const Ledger& all) {
   const Loader loader(source, make_pipeline(options), loader_options(options, *source));
   if (loader.num_rows() != all.num_rows) {
-    throw ConfigError(
-        "ledger", fmt::format("expected ledgers of an epoch of {} rows, as {} has them without what --exclude leaves "
-                              "out, received {}; are DIR and --exclude the run's?",
-                              loader.num_rows(), shown_dir(options), all.num_rows));
+    throw ConfigError("ledger", fmt::format("expected ledgers of {} rows, as {} has them without what --exclude leaves "
+                                            "out, received {}; are DIR and --exclude the run's?",
+                                            loader.num_rows(), shown_dir(options), all.num_rows));
   }
   LedgerVerdict verdict = check(all, *loader.options().order);
   if (!verdict.ids_match) {
@@ -150,8 +149,9 @@ Command add_ledger(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "ledger",
       "Was every sample shown exactly once? From what the ranks' export --ledger wrote of one epoch of DIR. Compared "
-      "are the number of samples and their order, not names or files. Exit status: 0 every sample was, 1 not, or DIR "
-      "cannot be read, 2 the call was wrong, or the ledgers are of another order.");
+      "are the number of samples and, unless all came equally often, their order; not names or files. Exit status: 0 "
+      "every sample was, 1 not, or something cannot be read or written, 2 the call was wrong, or the ledgers are of "
+      "another order.");
   add_source_options(*parser, *options);
   parser
       ->add_option("LEDGER", options->files,

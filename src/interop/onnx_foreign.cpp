@@ -7,17 +7,13 @@
 #include <utility>
 #include <vector>
 
-#include "interop/onnx_apart.hpp"
+#include "interop/onnx_asked.hpp"
 #include "interop/onnx_headers.hpp"
 
 namespace muster {
 namespace {
 
 using Contents = std::unordered_map<std::string, onnx::TensorShapeProto>;
-
-bool has_graph(const onnx::NodeProto& node) {
-  return std::ranges::any_of(node.attribute(), [](const auto& attribute) { return attribute.has_g(); });
-}
 
 void declare(onnx::GraphProto& graph, const std::string& name, int type, const Value& value) {
   onnx::TypeProto_Tensor& input = add_input(graph, name, type);
@@ -86,6 +82,7 @@ struct ForeignNode {
   std::shared_ptr<const onnx::ModelProto> frame;
 
   Applied apply(std::span<const Value> inputs) const {
+    if (!is_asked_about(node)) return {.out = std::vector<Value>(static_cast<std::size_t>(node.output_size()))};
     onnx::ModelProto model = *frame;
     onnx::GraphProto& graph = *model.mutable_graph();
     *graph.add_node() = node;
@@ -100,7 +97,7 @@ struct ForeignNode {
     if (!factors.empty() && are_usable(factors, inputs.front().dims)) declare_factors(graph);
     Applied result;
     result.out.resize(static_cast<std::size_t>(node.output_size()));
-    if (std::string why = misread(node, inputs); !why.empty()) {
+    if (std::string why = misfit(node, inputs); !why.empty()) {
       result.fault = Fault{.kind = Fault::Kind::foreign, .message = std::move(why)};
       return result;
     }
@@ -110,7 +107,7 @@ struct ForeignNode {
       onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(),
                                          onnx::ShapeInferenceOptions(false, 1, true), &contents);
     } catch (const std::exception& error) {
-      if (all_known && !has_graph(node)) {
+      if (all_known) {
         result.fault = Fault{.kind = Fault::Kind::foreign, .message = "libonnx: " + one_line(error.what())};
       }
       return result;
@@ -136,7 +133,6 @@ ForeignNodes::ForeignNodes(const onnx::ModelProto& model) {
   onnx::ModelProto frame;
   frame.set_ir_version(model.ir_version());
   *frame.mutable_opset_import() = model.opset_import();
-  *frame.mutable_functions() = model.functions();
   frame.mutable_graph()->set_name("nodes");
   frame_ = std::make_shared<const onnx::ModelProto>(std::move(frame));
   find_types(model);
@@ -171,6 +167,7 @@ void ForeignNodes::find_types(const onnx::ModelProto& model) {
   onnx::ModelProto asked = *frame_;
   onnx::GraphProto& graph = *asked.mutable_graph();
   for (const onnx::NodeProto& node : model.graph().node()) {
+    if (!is_asked_about(node)) continue;
     graph.clear_node();
     graph.clear_input();
     graph.clear_value_info();
@@ -183,7 +180,7 @@ void ForeignNodes::find_types(const onnx::ModelProto& model) {
       const Quiet quiet;
       onnx::shape_inference::InferShapes(asked);
     } catch (const std::exception&) {
-      continue;  // then it is taken for float32
+      continue;  // then what it gives is taken for float32
     }
     for (const onnx::ValueInfoProto& info : graph.value_info()) {
       if (info.type().has_tensor_type()) types_[info.name()] = info.type().tensor_type().elem_type();

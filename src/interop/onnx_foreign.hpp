@@ -23,7 +23,7 @@ class ForeignNodes {
   int type_of(const std::string& value) const;
   void add_factors(const std::string& name, const onnx::TensorProto& tensor);
 
-  std::shared_ptr<const onnx::ModelProto> frame_;      // the model's operators and functions, without its nodes
+  std::shared_ptr<const onnx::ModelProto> frame_;      // the model's operators, without its nodes
   std::map<std::string, int> types_;                   // of the elements of each value
   std::map<std::string, std::vector<float>> factors_;  // by name: what sizes may be multiplied by
 };
