@@ -7,8 +7,8 @@ usage() {
   cat <<'END'
 Usage: bench/http.sh DIR [--muster PROGRAM] [--runs N] [--io-threads N]
 
-The job of imagenet-train, batch 64, shuffled, over the JPEGs of DIR/class: from the folder itself; through a list of URLs;
-and out of a tar archive behind a URL, by ranges. An nginx of its own on the loopback serves both; it shares the
+The job of imagenet-train, batch 64, shuffled, over DIR/class/image.jpg (JPEGs alone): from the folder itself; through a
+list of URLs; and out of a tar archive behind a URL, by ranges. An nginx of its own on the loopback serves both; it shares the
 processor with the loader. The three run in turn; the table shows medians and the ratio to the folder.
 
   --muster PROGRAM  [build/release/muster]
@@ -68,7 +68,7 @@ with open(path, "w", newline="") as file:
     for label, name in enumerate(classes):
         for image in sorted((root / name).iterdir()):
             if image.suffix.lower() not in (".jpg", ".jpeg"):
-                continue
+                sys.exit(f"http.sh: expected JPEGs alone, received {image}")
             rows.writerow([quote(f"photos/{name}/{image.name}"), label])
 END
 

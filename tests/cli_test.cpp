@@ -104,7 +104,7 @@ TEST_CASE("cli: help and version end with 0, for every subcommand") {
     const Result result = run({subcommand, "--help"});
     CHECK(result.status == 0);
     CHECK(says(result.out, fmt::format("Usage: muster {} [OPTIONS]", subcommand)));
-    CHECK(says(result.out, "muster SUBCOMMAND --help tells more."));
+    CHECK(says(result.out, "--threads") == (subcommand != std::string("ledger")));  // which decodes nothing
     CHECK(result.err.empty());
   }
 }

@@ -12,8 +12,9 @@
 
 namespace muster {
 
-/// True for the operators whose inference was looked at. Of others the shapes are unknown; so they are of calls of the
-/// model's functions, and of nodes with graphs of their own, into which libonnx would follow.
+/// True for operators that only pass shapes on, or were tried with wrong ranks and attributes. Of others the shapes are
+/// unknown; so they are of calls of the model's functions, and of nodes with graphs of their own, into which libonnx
+/// would follow.
 bool is_asked_about(const onnx::NodeProto& node);
 
 /// Why the operator cannot take these inputs, or its own attributes, which libonnx would not notice; empty: it can.

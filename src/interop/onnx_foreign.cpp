@@ -82,7 +82,13 @@ struct ForeignNode {
   std::shared_ptr<const onnx::ModelProto> frame;
 
   Applied apply(std::span<const Value> inputs) const {
-    if (!is_asked_about(node)) return {.out = std::vector<Value>(static_cast<std::size_t>(node.output_size()))};
+    Applied result;
+    result.out.resize(static_cast<std::size_t>(node.output_size()));
+    if (!is_asked_about(node)) return result;
+    if (std::string why = misfit(node, inputs); !why.empty()) {
+      result.fault = Fault{.kind = Fault::Kind::foreign, .message = std::move(why)};
+      return result;
+    }
     onnx::ModelProto model = *frame;
     onnx::GraphProto& graph = *model.mutable_graph();
     *graph.add_node() = node;
@@ -95,12 +101,6 @@ struct ForeignNode {
       declare(graph, name, types[i], inputs[i]);
     }
     if (!factors.empty() && are_usable(factors, inputs.front().dims)) declare_factors(graph);
-    Applied result;
-    result.out.resize(static_cast<std::size_t>(node.output_size()));
-    if (std::string why = misfit(node, inputs); !why.empty()) {
-      result.fault = Fault{.kind = Fault::Kind::foreign, .message = std::move(why)};
-      return result;
-    }
     Contents contents;
     try {
       const Quiet quiet;

@@ -362,6 +362,25 @@ TEST_CASE("onnx: calls of functions are of unknown shape, also where they come b
             .empty());
   CHECK(with_functions(500, next(500), 1).empty());
   CHECK(with_functions(40, next(40), 2).empty());  // 2^40 nodes
+
+  Maker hidden;  // in a list of graphs
+  hidden.opset(1, "my").input("x", {0, 3, 8, 8}).node("Choose", {"x"}, "y").output("y");
+  hidden.graph().mutable_node(0)->set_domain("my");
+  onnx::GraphProto& branch = *hidden.attribute("branches", onnx::AttributeProto::GRAPHS).add_graphs();
+  branch.set_name("branch");
+  onnx::FunctionProto& function = *hidden.model().add_functions();
+  function.set_domain("my");
+  function.set_name("F");
+  *function.mutable_opset_import() = hidden.model().opset_import();
+  function.add_input("x");
+  function.add_output("z");
+  for (onnx::NodeProto* node : {branch.add_node(), function.add_node()}) {
+    node->set_domain("my");
+    node->set_op_type("F");
+    node->add_input("x");
+    node->add_output("z");
+  }
+  CHECK(OnnxModel(ModelFile(hidden).path).trace(batch(2, 3, 8, 8)).rows.back().out.empty());
 }
 
 TEST_CASE("onnx: rows for pixels and boxes fit, those that a Linear takes for samples do not") {
