@@ -1,70 +1,56 @@
 #include "interrupt.hpp"
 
 #include <atomic>
-#include <cerrno>
 #include <csignal>
 #include <string_view>
 #include <thread>
 
-#include <semaphore.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace muster::cli {
 namespace {
 
-std::atomic<int> received = 0;
+std::atomic<int> received = 0;  // 0: none so far. Only watch() sets it
 std::atomic<int> num_clean_ends = 0;
-static_assert(std::atomic<int>::is_always_lock_free, "a handler may use nothing else");
-sem_t arrived;  // posted by the first signal: a handler may not request a stop itself
 
-/// Requests the stop.
-class Watcher {
- public:
-  Watcher() {
-    thread_ = std::jthread([this] {
-      while (sem_wait(&arrived) != 0) continue;  // it was a handler that ran on this thread
-      stop_.request_stop();
-    });
-  }
-  Watcher(const Watcher&) = delete;
-  Watcher& operator=(const Watcher&) = delete;
-  ~Watcher() { sem_post(&arrived); }  // the program ends: nobody listens
+std::stop_source& stop() {
+  static auto* const source = new std::stop_source;  // never destroyed: the watching thread runs until the program ends
+  return *source;
+}
 
-  std::stop_token token() const { return stop_.get_token(); }
-
- private:
-  std::stop_source stop_;
-  std::jthread thread_;
-};
-
-extern "C" void on_signal(int signal) {
-  const int error = errno;
-  constexpr std::string_view at_once = "\nmuster: interrupted\n";
-  constexpr std::string_view soon = "\nmuster: interrupted: ending cleanly; a second time ends at once\n";
-  const bool ends = num_clean_ends == 0 || received.exchange(signal) != 0;
-  const std::string_view notice = ends ? at_once : soon;
+/// Unless standard error takes nothing now: whoever watches must not wait.
+void tell_if_possible(std::string_view notice) {
+  pollfd screen{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&screen, 1, 0) != 1 || screen.revents != POLLOUT) return;
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, notice.data(), notice.size());
-  if (ends) {
-    std::signal(signal, SIG_DFL);
-    raise(signal);  // arrives when this returns
-  } else {
-    sem_post(&arrived);
+}
+
+[[noreturn]] void watch(const sigset_t& signals) {
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (num_clean_ends == 0 || received != 0) {
+      tell_if_possible("\nmuster: interrupted\n");
+      end_by(signal);
+    }
+    tell_if_possible("\nmuster: interrupted: ending cleanly; a second time ends at once\n");
+    received = signal;  // behind the notice: the program may end right here
+    stop().request_stop();
   }
-  errno = error;
 }
 
 }  // namespace
 
 void watch_for_interrupts() {
-  sem_init(&arrived, 0, 0);
+  sigset_t watched;
+  sigemptyset(&watched);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction action {};
-    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
-    action = {};
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
-    sigaction(signal, &action, nullptr);
+    if (sigaction(signal, nullptr, &action) != 0 || action.sa_handler != SIG_IGN) sigaddset(&watched, signal);
   }
+  pthread_sigmask(SIG_BLOCK, &watched, nullptr);
+  std::thread([watched] { watch(watched); }).detach();
 }
 
 CleanEnd::CleanEnd() noexcept { ++num_clean_ends; }
@@ -76,10 +62,7 @@ void end_if_interrupted() {
   if (interrupted()) throw Interrupted(received);
 }
 
-std::stop_token interrupt_token() {
-  static const Watcher watcher;
-  return watcher.token();
-}
+std::stop_token interrupt_token() { return stop().get_token(); }
 
 std::optional<Batch> next_batch(EpochRange& batches) {
   end_if_interrupted();
@@ -90,6 +73,10 @@ std::optional<Batch> next_batch(EpochRange& batches) {
 
 void end_by(int signal) {
   std::signal(signal, SIG_DFL);
+  sigset_t own;
+  sigemptyset(&own);
+  sigaddset(&own, signal);
+  pthread_sigmask(SIG_UNBLOCK, &own, nullptr);
   raise(signal);
   _exit(128 + signal);
 }
