@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -11,10 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
@@ -27,39 +23,6 @@ namespace muster::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Runs the program, whose files may have `max_bytes` each; a longer one fails to grow, as on a full disk. Its standard
-/// output and error are in `out`.
-Result run_limited(const Words& words, std::uintmax_t max_bytes) {
-  Words copies = words;
-  copies.insert(copies.begin(), MUSTER_PROGRAM);
-  std::vector<char*> arguments;
-  for (std::string& word : copies) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  int ends[2];
-  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-  const rlimit limit{.rlim_cur = max_bytes, .rlim_max = max_bytes};
-  const pid_t child = fork();
-  if (child == 0) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &limit);
-    dup2(ends[1], STDOUT_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    execv(MUSTER_PROGRAM, arguments.data());
-    _exit(127);
-  }
-  close(ends[1]);
-  Result result;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) {
-    result.out.append(buffer, static_cast<std::size_t>(n));
-  }
-  close(ends[0]);
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return result;
-}
 
 using Given = OutputTrial;
 

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +82,40 @@ inline std::string command_line(const Words& words) {
 }
 
 inline Result run(const Words& words) { return run_shell(command_line(words)); }
+
+/// Runs the program, whose files may have `max_bytes` each; a longer one fails to grow, as on a full disk. Its standard
+/// output and error are in `out`.
+inline Result run_limited(const Words& words, std::uintmax_t max_bytes) {
+  Words copies = words;
+  copies.insert(copies.begin(), MUSTER_PROGRAM);
+  std::vector<char*> arguments;
+  for (std::string& word : copies) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+  const rlimit limit{.rlim_cur = max_bytes, .rlim_max = max_bytes};
+  const pid_t child = fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    setenv("GCOV_PREFIX", "/dev/null", 1);  // what gcov has counted so far must not be cut off
+    setrlimit(RLIMIT_FSIZE, &limit);
+    dup2(ends[1], STDOUT_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    execv(MUSTER_PROGRAM, arguments.data());
+    _exit(127);
+  }
+  close(ends[1]);
+  Result result;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) {
+    result.out.append(buffer, static_cast<std::size_t>(n));
+  }
+  close(ends[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result;
+}
 
 /// The program with a terminal for its standard error; standard output goes nowhere.
 class OnTerminal {
