@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <future>
@@ -220,6 +221,59 @@ TEST_CASE("interrupt: a server that stalls is not waited for, neither for the li
       CHECK_FALSE(fs::exists(root.path() / "x.npy"));
       CHECK(num_temporaries(root.path()) == 0);
     }
+  }
+}
+
+TEST_CASE("interrupt: bench ends by the signal, whichever of its readings it comes in") {
+  if (lacks_terminals()) return;
+  const TempDir root;
+  const fs::path pipeline = root.path() / "pipeline.json";
+  write_file(pipeline, R"({"stages":[{"RandomResizedCrop":{"size":[8,8]}}]})");
+  write_noise(root.path() / "a.png", {20, 24}, 1);
+  const std::string image = text_of(root.path() / "a.png");
+  int num_readings = 1;
+  for (int held = 0; held <= num_readings; ++held) {  // 0: none, to count them
+    CAPTURE(held);
+    std::atomic<int> num_asked = 0;
+    std::promise<void> asked;
+    HttpServer server([&](const HttpRequest& request) {
+      if (request.path == "/list.csv") return HttpResponse{.body = "path,label\na.png,1\n"};
+      num_asked = request.number;
+      if (request.number != held) return file_response(request, image);
+      asked.set_value();
+      return HttpResponse{.length = 1000, .end = HttpResponse::End::stall};
+    });
+    OnTerminal program({"bench", server.url("/list.csv"), "--pipeline", pipeline, "--batch-size", "1", "--epochs", "1",
+                        "--stall-timeout", "86400", "--retries", "0"});
+    if (held == 0) {
+      CHECK(program.end() == 0);
+      num_readings = num_asked;
+      CHECK(num_readings > 1);  // in the epoch and stage by stage
+    } else {
+      asked.get_future().wait();
+      program.signal(SIGINT);
+      CHECK(program.end() == 1000 + SIGINT);
+    }
+  }
+}
+
+TEST_CASE("interrupt: nobody has to read the notice, and a signal that was blocked from the start is heeded") {
+  const TempDir root;
+  const Given data(root.path(), 300'000, 1);
+  const fs::path errors = root.path() / "errors", records = root.path() / "records";
+  REQUIRE(mkfifo(errors.c_str(), 0600) == 0);
+  REQUIRE(mkfifo(records.c_str(), 0600) == 0);
+  const Words words = data.call("export", {"--batches", "all", "-o", data.out / "{}.npy", "--records", records,
+                                           "--trace", data.out / "trace.json"});
+  for (const char* wrapper : {"", "env --block-signal=TERM "}) {
+    CAPTURE(wrapper);
+    // Standard error is closed at its other end; then a record is waited for, and after the signal all are read.
+    const Result result =
+        run_shell(fmt::format("{0}{1} 2>{2} & exec 3<{2} 4<{3}; exec 3<&-; read line <&4; kill -TERM $!; cat <&4 "
+                              ">/dev/null; wait $!; echo $?",
+                              wrapper, command_line(words), quoted(errors), quoted(records)));
+    CHECK(result.out == fmt::format("{}\n", 128 + SIGTERM));
+    CHECK(num_temporaries(root.path()) == 0);
   }
 }
 

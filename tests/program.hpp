@@ -139,7 +139,7 @@ class OnTerminal {
     arguments.push_back(nullptr);
     child_ = fork();
     if (child_ == 0) {
-      std::signal(SIGINT, SIG_DFL);  // shells have it ignored by what they run in the background
+      for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);  // a shell may have them ignored
       dup2(nowhere, STDIN_FILENO);
       dup2(nowhere, STDOUT_FILENO);
       dup2(screen, STDERR_FILENO);

@@ -22,8 +22,9 @@ class Interrupted : public std::exception {
 };
 
 /// From here on SIGINT, SIGTERM and SIGHUP end the program: at once where there is nothing to clean, and for whoever
-/// asks a second time. One that was ignored from the start stays ignored. To be called before there are other threads:
-/// all threads block these signals, and one waits for them. No handler interrupts anything.
+/// asks a second time. One that was ignored from the start stays ignored; one that was blocked is heeded. To be called
+/// before there are other threads: all threads block these signals, and one waits for them. No handler interrupts
+/// anything.
 void watch_for_interrupts();
 
 /// While one of these lives, a signal only makes interrupted() true. Whoever holds it asks often.

@@ -80,6 +80,7 @@ int run(int argc, char** argv) {
   for (const muster::cli::Command& command : commands) {
     if (command.parser->parsed()) command.run();
   }
+  muster::cli::end_if_interrupted();  // too late to leave anything undone, but whoever asked sees it heeded
   return done;
 }
 

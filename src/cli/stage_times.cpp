@@ -112,6 +112,7 @@ StageTimes measure_stages(const Loader& loader, std::uint64_t epoch) {
       // Counted and told by the epochs already.
     }
   }
+  end_if_interrupted();  // which ends reading by an error
   if (times.num_images == 0) return {};
   if (fast) times.decode = std::max(0.0, times.decode - times.write);
   times.resample = std::max(0.0, rendered - times.write);
