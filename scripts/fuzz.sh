@@ -51,7 +51,7 @@ for target in "${targets[@]}"; do
     pipeline | state | records) dictionary=json ;;
     *) dictionary= ;;
   esac
-  options=(-max_total_time=$((60 * minutes)) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1
+  options=(-max_total_time=$((60 * minutes)) -rss_limit_mb=2048 -timeout=30 -print_final_stats=1
     -artifact_prefix="findings/$target-")
   [[ -z $dictionary ]] || options+=(-dict="../../tests/fuzz/$dictionary.dict")
   printf '\n== %s, %d minutes\n' "$target" "$minutes"
